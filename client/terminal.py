@@ -1,0 +1,132 @@
+"""What the command line shows: finals that stay, an interim line that is rewritten in place, a progress bar."""
+
+import unicodedata
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self, TextIO
+
+from rich.cells import cell_len
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from client import Event
+
+
+class Display:
+    """Shows the events of one session.
+
+    ``screen`` is a terminal, or ``None`` where nothing may be rewritten. Finals go to ``finals``, a plain stream, one
+    a line without escape codes; to the screen where that is ``None``. ``tell`` takes notices when there is no screen.
+    """
+
+    def __init__(
+        self,
+        screen: Console | None,
+        finals: TextIO | None,
+        tell: Callable[[str], None],
+        *,
+        interims: bool = True,
+        total_seconds: float | None = None,
+    ) -> None:
+        self._screen = screen
+        self._finals = finals
+        self._tell = tell
+        self._interims = interims
+        self._total_seconds = total_seconds
+        self._interim = ""
+        self._progress: RenderableType | None = None
+        self._live = Live(console=screen, get_renderable=self._render, auto_refresh=False, transient=True)
+
+    @property
+    def live(self) -> bool:
+        """Something can be rewritten in place, so a progress bar makes sense."""
+        return self._screen is not None
+
+    def __enter__(self) -> Self:
+        if self.live:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.live:
+            self._interim, self._progress = "", None
+            self._live.stop()
+
+    def show(self, event: Event) -> None:
+        """Show a ``token`` or a ``final``; other events show nothing."""
+        text = one_line(event.data.get("text", ""))
+        if event.event_type == "token" and self._interims:
+            self._interim = text
+        elif event.event_type == "final":
+            self._interim = ""
+            if text:
+                self._print_final(event.data.get("start", 0.0), event.data.get("end", 0.0), text)
+        self._refresh()
+
+    def show_progress(self, uploaded: str, recognized_seconds: float) -> None:
+        """``uploaded``: in words, as not every format has a known number of seconds."""
+        words = f"uploaded {uploaded}, recognised {clock(recognized_seconds)}"
+        row = Table.grid(padding=(0, 1))
+        if self._total_seconds is None:
+            row.add_row(Text(words, style="dim"))
+        else:
+            bar = ProgressBar(self._total_seconds, min(recognized_seconds, self._total_seconds), width=24)
+            row.add_row(bar, Text(f"{words} of {clock(self._total_seconds)}", style="dim"))
+        self._progress = row
+        self._refresh()
+
+    def notice(self, text: str) -> None:
+        """A sentence about the session, not part of the transcript."""
+        if self._screen:
+            self._screen.print(Text(one_line(text), style="yellow"))
+        else:
+            self._tell(one_line(text))
+
+    def _print_final(self, start: float, end: float, text: str) -> None:
+        times = f"[{clock(start)} - {clock(end)}]"
+        if self._finals:
+            self._finals.write(f"{times} {text}\n")
+            self._finals.flush()
+        elif self._screen:
+            self._screen.print(Text.assemble((times, "cyan"), " ", text), soft_wrap=True)
+
+    def _refresh(self) -> None:
+        if self.live:
+            self._live.refresh()
+
+    def _render(self) -> RenderableType:
+        width = self._screen.width - 1 if self._screen else 0
+        lines: list[RenderableType] = []
+        if self._interim:
+            lines.append(Text(newest(self._interim, width), style="italic dim", no_wrap=True))
+        if self._progress:
+            lines.append(self._progress)
+        return Group(*lines)
+
+
+def one_line(text: str) -> str:
+    """The text without control characters, which could move the cursor or break the line."""
+    return "".join(" " if unicodedata.category(each) == "Cc" else each for each in text)
+
+
+def newest(text: str, cells: int) -> str:
+    """The end of a text, cut to so many terminal cells: in a growing line the last words are the news."""
+    if cell_len(text) <= cells:
+        return text
+    if cells <= 0:
+        return ""
+    tail = text[-cells:]
+    while cell_len("…" + tail) > cells:
+        tail = tail[1:]
+    return "…" + tail
+
+
+def clock(seconds: float) -> str:
+    """``m:ss.d``"""
+    tenths = round(seconds * 10)
+    return f"{tenths // 600}:{tenths // 10 % 60:02d}.{tenths % 10}"

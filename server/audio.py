@@ -1,0 +1,233 @@
+"""From uploaded bytes to 16 kHz mono PCM, incrementally, and back from a time to a byte. No asyncio, no I/O."""
+
+import struct
+from dataclasses import dataclass, replace
+from typing import cast
+
+import av
+import numpy as np
+from av.audio.codeccontext import AudioCodecContext
+
+from server.engines.base import SAMPLE_RATE
+from server.errors import AudioError
+from server.models import SessionConfig
+from server.session_log.base import Checkpoint
+
+CONTAINERS = {b"OggS": "Ogg", b"\x1aE\xdf\xa3": "WebM", b"fLaC": "FLAC", b"ID3": "MP3"}
+MAX_WAV_HEADER_BYTES = 65_536
+MAGIC_BYTES = 12
+"""So many first bytes tell the container."""
+
+
+def container_of(head: bytes) -> str | None:
+    """Name of the container that an upload with these first bytes is in; ``None``: it has none."""
+    if head[:4] in (b"RIFF", b"RF64") and head[8:12] == b"WAVE":
+        return "WAV"
+    return next((name for magic, name in CONTAINERS.items() if head.startswith(magic)), None)
+
+
+@dataclass(frozen=True, slots=True)
+class SampleFormat:
+    """How samples lie in the bytes: ``codec`` is FFmpeg's name, ``rate`` in Hz, ``width`` bytes of one sample."""
+
+    codec: str
+    rate: int
+    channels: int
+    width: int
+
+    @property
+    def frame_bytes(self) -> int:
+        """Bytes of one sample of all channels."""
+        return self.width * self.channels
+
+    @property
+    def bytes_per_second(self) -> int:
+        return self.rate * self.frame_bytes
+
+
+ENCODINGS = {"auto": ("pcm_s16le", 2), "linear16": ("pcm_s16le", 2), "mulaw": ("pcm_mulaw", 1), "alaw": ("pcm_alaw", 1)}
+WAV_CODECS = {
+    (1, 8): "pcm_u8",
+    (1, 16): "pcm_s16le",
+    (1, 24): "pcm_s24le",
+    (1, 32): "pcm_s32le",
+    (3, 32): "pcm_f32le",
+    (6, 8): "pcm_alaw",
+    (7, 8): "pcm_mulaw",
+}
+LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
+
+
+def raw_format(config: SessionConfig) -> SampleFormat:
+    """The format of an upload without a container."""
+    codec, width = ENCODINGS[config.encoding]
+    return SampleFormat(codec, config.sample_rate, config.channels, width)
+
+
+def upload_format(config: SessionConfig, head: bytes) -> SampleFormat:
+    """The format of an upload that begins with ``head``, as far as these bytes tell."""
+    if config.encoding == "auto" and container_of(head) == "WAV":
+        try:
+            header = parse_wav_header(head)
+        except AudioError:  # the recognition half reports it
+            header = None
+        if header:
+            return header.format
+    return raw_format(config)
+
+
+@dataclass(frozen=True, slots=True)
+class WavHeader:
+    """``length`` of the header and ``audio_bytes`` behind it (``None``: as many as come, it is a stream)."""
+
+    format: SampleFormat
+    length: int
+    audio_bytes: int | None
+
+
+def parse_wav_header(data: bytes) -> WavHeader | None:
+    """The header of a WAV; ``None`` while it is not complete.
+
+    Raises:
+        AudioError: it is no WAV of a format that can be read.
+
+    """
+    at, sample_format = 12, None
+    while at + 8 <= len(data):
+        name, size = struct.unpack_from("<4sI", data, at)
+        if name == b"data":
+            if sample_format is None:
+                raise AudioError("The WAV header has no format before its data.")
+            # who writes to a pipe can't know the size and leaves one of these
+            streamed = size in (0, 0x7FFF_FFFF) or size >= 0xFFFF_FF00
+            return WavHeader(sample_format, at + 8, None if streamed else size)
+        if name == b"fmt " and at + 8 + size <= len(data):
+            sample_format = _wav_format(data[at + 8 : at + 8 + size])
+        at += 8 + size + size % 2
+    if len(data) > MAX_WAV_HEADER_BYTES or at > MAX_WAV_HEADER_BYTES:
+        raise AudioError(f"No audio in the first {MAX_WAV_HEADER_BYTES} bytes of the WAV.")
+    return None
+
+
+def _wav_format(chunk: bytes) -> SampleFormat:
+    if len(chunk) < 16:
+        raise AudioError("The WAV header is damaged.")
+    tag, channels, rate, _, frame_bytes, bits = struct.unpack_from("<HHIIHH", chunk)
+    if tag == 0xFFFE and len(chunk) >= 26:  # WAVE_FORMAT_EXTENSIBLE: the real tag begins the sub-format
+        (tag,) = struct.unpack_from("<H", chunk, 24)
+    codec = WAV_CODECS.get((tag, bits))
+    if codec is None or channels not in LAYOUTS or not 4000 <= rate <= 192_000 or frame_bytes != channels * bits // 8:
+        raise AudioError(f"WAV format {tag} with {bits} bits, {channels} channels at {rate} Hz is not supported.")
+    return SampleFormat(codec, rate, channels, bits // 8)
+
+
+class Resampler:
+    """Any raw format to 16 kHz mono PCM16: ``decode`` what comes, ``flush`` at the end."""
+
+    def __init__(self, sample_format: SampleFormat) -> None:
+        self._format = sample_format
+        self._rest = b""
+        self._as_is = sample_format == SampleFormat("pcm_s16le", SAMPLE_RATE, 1, 2)
+        if not self._as_is:
+            self._codec = cast(AudioCodecContext, av.CodecContext.create(sample_format.codec, "r"))
+            self._codec.sample_rate = sample_format.rate
+            self._codec.layout = LAYOUTS[sample_format.channels]
+            self._resampler = av.AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE)
+
+    def decode(self, data: bytes) -> bytes:
+        data = self._rest + data
+        whole = len(data) - len(data) % self._format.frame_bytes
+        self._rest = data[whole:]
+        if self._as_is or not whole:
+            return data[:whole]
+        frames = self._codec.decode(av.Packet(data[:whole]))
+        return b"".join(self._pcm(frame) for frame in frames)
+
+    def flush(self) -> bytes:
+        """What is left in the filter; a sample cut in two at the very end is dropped."""
+        return b"" if self._as_is else self._pcm(None)
+
+    def _pcm(self, frame: av.AudioFrame | None) -> bytes:
+        resampled = self._resampler.resample(frame)
+        return b"".join(np.asarray(part.to_ndarray(), "<i2").tobytes() for part in resampled)
+
+
+class AudioDecoder:
+    """One session's upload from a checkpoint on: ``decode``, ``flush``, and the byte that belongs to a time.
+
+    ``position`` is the offset in the upload of the next byte to be fed.
+    """
+
+    def __init__(self, config: SessionConfig, checkpoint: Checkpoint) -> None:
+        self.position = checkpoint.offset
+        self._config = config
+        self._base = checkpoint
+        self._held = b""
+        self._audio_bytes: int | None = None
+        self._format: SampleFormat | None = None
+        self._resampler: Resampler | None = None
+        if checkpoint.prelude:
+            self._begin(parse_wav_header(checkpoint.prelude))
+        elif config.encoding != "auto" or checkpoint.offset:
+            self._begin(None)
+
+    @property
+    def seconds(self) -> float:
+        """Time on the audio clock up to which bytes have been fed."""
+        if self._format is None:
+            return self._base.seconds
+        return self._base.seconds + max(0, self.position - self._base.offset) / self._format.bytes_per_second
+
+    def decode(self, data: bytes) -> bytes:
+        """PCM of the next bytes of the upload. Raises :class:`AudioError`."""
+        self.position += len(data)
+        if self._resampler is None:
+            data = self._detect(data)
+        if self._audio_bytes is not None:  # what follows the samples of a WAV is no audio
+            data = data[: self._audio_bytes]
+            self._audio_bytes -= len(data)
+        return self._resampler.decode(data) if self._resampler else b""
+
+    def flush(self) -> bytes:
+        """PCM of what is still held back; nothing comes after it."""
+        held = b""
+        if self._resampler is None:
+            if container_of(self._held):
+                raise AudioError("The upload ended inside its header.")
+            held = self._begin(None)
+        assert self._resampler is not None
+        return self._resampler.decode(held) + self._resampler.flush()
+
+    def checkpoint_at(self, seconds: float) -> Checkpoint:
+        """The place in the upload that belongs to a time on the audio clock."""
+        if self._format is None:
+            return self._base
+        frames = max(0, round((seconds - self._base.seconds) * self._format.rate))
+        offset = min(self._base.offset + frames * self._format.frame_bytes, self.position)
+        return replace(self._base, offset=offset, seconds=seconds)
+
+    def _detect(self, data: bytes) -> bytes:
+        """Find out the format from the first bytes; returns the audio bytes among them."""
+        self._held += data
+        if len(self._held) < MAGIC_BYTES:
+            return b""
+        container = container_of(self._held)
+        if container is None:
+            return self._begin(None)
+        if container != "WAV":
+            raise AudioError(f"{container} audio is not supported; send PCM16 or WAV.")
+        header = parse_wav_header(self._held)
+        if header is None:
+            return b""
+        length = header.length
+        self._base = replace(self._base, offset=length, prelude=self._held[:length])
+        return self._begin(header)[length:]
+
+    def _begin(self, header: WavHeader | None) -> bytes:
+        """Start decoding; returns the bytes that were held back for finding out the format."""
+        self._format = header.format if header else raw_format(self._config)
+        self._resampler = Resampler(self._format)
+        if header and header.audio_bytes is not None:
+            self._audio_bytes = max(0, header.length + header.audio_bytes - self._base.offset)
+        held, self._held = self._held, b""
+        return held

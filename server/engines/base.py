@@ -1,0 +1,78 @@
+"""The contract between the recognition half and an engine."""
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from server.models import Recognition, SessionConfig
+
+SAMPLE_RATE = 16_000
+"""Hz of every ``pcm`` that reaches an engine: 16-bit little-endian mono."""
+
+BYTES_PER_SECOND = SAMPLE_RATE * 2
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What an engine can do. ``languages`` are BCP-47 tags; a bare tag covers its regional ones (``ko-KR``)."""
+
+    languages: frozenset[str]
+    interim_results: bool = True
+    word_times: bool = True
+    keywords: bool = False
+    diarize: bool = False
+    two_pass: bool = False
+    utterance_end: bool = False
+    punctuate: bool = False
+
+    def refusals(self, config: SessionConfig) -> dict[str, str]:
+        """The fields of ``config`` that this engine can't serve, each with the reason."""
+        asked = {
+            "keywords": (bool(config.keywords), self.keywords),
+            "diarize": (config.diarize, self.diarize),
+            "two_pass": (config.two_pass is True, self.two_pass),
+            "utterance_end_ms": (config.utterance_end_ms is not None, self.utterance_end),
+        }
+        refused = {field: "this engine can't do it" for field, (wanted, able) in asked.items() if wanted and not able}
+        if not self.speaks(config.language):
+            refused["language"] = f"supported: {', '.join(sorted(self.languages))}"
+        return refused
+
+    def speaks(self, language: str) -> bool:
+        """Whether the tag, or the bare language of it, is supported."""
+        return language in self.languages or language.split("-")[0].lower() in self.languages
+
+
+class Recognizer(Protocol):
+    """One audio stream inside an engine; holds everything that belongs to that stream alone.
+
+    Iterating gives the recognitions in order and ends after :meth:`finish` once the last final is out. Errors are
+    raised as :class:`EngineError`, from whichever call meets them.
+    """
+
+    async def send_audio(self, pcm: bytes) -> None:
+        """Take ``pcm`` (16 kHz mono). Returns when the recognizer can take more: this is the backpressure."""
+
+    async def finish(self) -> None:
+        """No more audio; the last finals still come."""
+
+    def __aiter__(self) -> AsyncIterator[Recognition]: ...
+
+
+class Engine(Protocol):
+    """A recognition backend, loaded once and shared by all sessions. Holds nothing that belongs to a session."""
+
+    capabilities: Capabilities
+
+    async def prewarm(self) -> None:
+        """Load what the first session would otherwise wait for. Raises :class:`EngineError`."""
+
+    def open(self, config: SessionConfig, start: float) -> AbstractAsyncContextManager[Recognizer]:
+        """A recognizer whose first sample is at ``start`` seconds on the session's audio clock."""
+
+    def status(self) -> dict[str, Any]:
+        """For ``/health``: at least ``{"ready": bool}``, never a secret."""
+
+    async def aclose(self) -> None:
+        """Free the model."""

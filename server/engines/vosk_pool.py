@@ -1,0 +1,86 @@
+"""Warm Kaldi recognizers, lent for one utterance at a time."""
+
+import ctypes
+import queue
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import vosk
+
+PAGE_MB = 4096 / 1e6
+YOUNGEST_RECYCLED = 20
+"""Utterances. A limit that is too low for the model would otherwise make every utterance pay for a new recognizer."""
+
+
+def resident_mb() -> float:
+    """Memory that the process holds, in MB; 0 where the system does not tell."""
+    statm = Path("/proc/self/statm")
+    return int(statm.read_text().split()[1]) * PAGE_MB if statm.exists() else 0.0
+
+
+def return_freed_memory() -> None:
+    """Have glibc hand freed memory back to the system; it keeps it otherwise."""
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # not in musl
+        if trim is not None:
+            trim(0)
+
+
+@dataclass(slots=True)
+class Lent:
+    """A recognizer in use. ``utterances``: how many it has served; ``fed_bytes``: where its own clock stands."""
+
+    kaldi: vosk.KaldiRecognizer
+    fed_bytes: int = 0
+    utterances: int = 0
+
+    def feed(self, pcm: bytes) -> None:
+        # the answer would be Kaldi's own endpointing, which is not ours
+        self.kaldi.AcceptWaveform(pcm)
+        self.fed_bytes += len(pcm)
+
+
+class RecognizerPool:
+    """Safe to be shared by threads. ``make`` gives a warm recognizer and takes its time.
+
+    A recognizer's memory grows with every new word it meets (to about 300 MB). One that has served a while and is
+    given back while the process holds more than ``memory_mb`` is freed, and ``later`` is asked to make a fresh one.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[], Lent],
+        *,
+        size: int,
+        memory_mb: float,
+        later: Callable[[Callable[[], None]], object],
+    ) -> None:
+        self._make = make
+        self._size = size
+        self._memory_mb = memory_mb
+        self._later = later
+        self._idle: queue.LifoQueue[Lent] = queue.LifoQueue()
+
+    def fill(self) -> None:
+        """Make as many as are kept."""
+        return_freed_memory()
+        while self._idle.qsize() < self._size:
+            self._idle.put(self._make())
+
+    def take(self) -> Lent:
+        """A warm one if there is one, else a new one: nobody waits for another's utterance to end."""
+        try:
+            return self._idle.get_nowait()
+        except queue.Empty:
+            return self._make()
+
+    def give_back(self, lent: Lent) -> None:
+        lent.utterances += 1
+        if lent.utterances >= YOUNGEST_RECYCLED and resident_mb() > self._memory_mb:
+            self._later(self.fill)
+        else:
+            lent.kaldi.FinalResult()  # of an utterance that was given up: only this drops the audio with it
+            lent.kaldi.Reset()
+            self._idle.put(lent)

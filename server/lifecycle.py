@@ -1,0 +1,77 @@
+"""Start and stop: both halves run from loaded engines to the last ``session_end``."""
+
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
+
+from server.engines.base import Engine
+from server.session_log.base import SessionLog
+from server.settings import Settings
+from server.streaming_manager import StreamingSessionManager
+from server.stt_service import STTService, load_engines
+
+log = logging.getLogger("stt")
+
+
+@asynccontextmanager
+async def running(
+    app: FastAPI, settings: Settings, engines: Mapping[str, Engine] | None, session_log: SessionLog
+) -> AsyncIterator[None]:
+    """Load the engines, run both halves, and at the end finish every session."""
+    engines = load_engines(settings) if engines is None else engines
+    for name, engine in engines.items():
+        log.info("loading engine %s", name)
+        await engine.prewarm()
+    capabilities = {name: engine.capabilities for name, engine in engines.items()}
+    manager = StreamingSessionManager(session_log, capabilities, settings, app.state.metrics)
+    service = STTService(session_log, engines, settings, app.state.metrics)
+    app.state.manager, app.state.engines, app.state.capabilities = manager, engines, capabilities
+
+    async def drain() -> None:
+        manager.draining = True
+        await service.drain()
+
+    async with asyncio.TaskGroup() as tasks:
+        halves = [tasks.create_task(service.run()), tasks.create_task(manager.run())]
+        on_stop_signal(lambda: tasks.create_task(drain()))
+        log.info("ready")
+        yield
+        await drain()
+        for half in halves:
+            half.cancel()
+    await session_log.aclose()
+    for engine in engines.values():
+        await engine.aclose()
+
+
+def on_stop_signal(stop: Callable[[], object]) -> None:
+    """Call ``stop`` on the event loop when the process is told to stop, then do what was done before.
+
+    Uvicorn closes the lifespan only after all connections have closed, and an event stream stays open until its
+    session ends: so the sessions must be ended from the signal itself.
+    """
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        before = signal.getsignal(number)
+        if callable(before):
+
+            def handle(signum: int, frame: Any, before: Callable[..., Any] = before) -> None:
+                loop.call_soon_threadsafe(stop)
+                before(signum, frame)
+
+            try:
+                signal.signal(number, handle)
+            except ValueError:  # not the main thread: whoever runs us there stops us by the lifespan
+                return
+
+
+def refuse_separate_processes(settings: Settings) -> None:
+    """Sessions live in the memory of one process: a second one would not know them."""
+    if settings.web_concurrency > 1 or "--workers" in sys.argv[1:]:
+        sys.exit("Sessions are kept in this process's memory: start one worker (no --workers, WEB_CONCURRENCY=1).")
