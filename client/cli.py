@@ -153,6 +153,7 @@ class Transcription:
         self._display = display
         self._all_sent = False
         self._failed = False
+        self._ended_well = False
 
     async def run(self) -> bool:
         """True when all was sent and recognised. Raises the errors of the SDK."""
@@ -164,25 +165,24 @@ class Transcription:
                 upload = tasks.create_task(self._upload())
                 progress = tasks.create_task(self._watch_progress())
                 await self._follow()
+                upload.cancel()
                 progress.cancel()
-                if not self._all_sent:
-                    upload.cancel()
         except* (STTClientError, OSError) as errors:
             error = errors.exceptions[0]
         if error:
             raise error
-        return self._all_sent and not self._failed
+        return self._ended_well and not self._failed
 
     async def _follow(self) -> None:
         async for event in self._session.events():
             self._display.show(event)
             if event.event_type == "error":
-                self._display.notice(
-                    event.data.get("detail") or event.data.get("message") or "The server has an error."
-                )
+                self._display.warn(f"{event.data.get('message')} ({event.data.get('code')})")
                 self._failed = self._failed or not event.data.get("recoverable", False)
-            if event.event_type == "session_end" and not self._all_sent:
-                self._display.notice(f"The server ended the session: {event.data.get('reason')}.")
+            if event.event_type == "session_end":
+                self._ended_well = self._all_sent and event.data.get("reason") == "finished"
+                if not self._ended_well:
+                    self._display.warn(f"The server ended the session: {event.data.get('reason')}.")
 
     async def _upload(self) -> None:
         try:
@@ -195,7 +195,7 @@ class Transcription:
             return  # the event stream says why
         self._all_sent = True
         if isinstance(self._source, Microphone) and self._source.lost_seconds:
-            self._display.notice(f"{self._source.lost_seconds:.1f} s of the microphone were lost: nobody took them.")
+            self._display.warn(f"{self._source.lost_seconds:.1f} s of the microphone were lost: nobody took them.")
         await self._session.finish()
 
     async def _watch_progress(self) -> None:
@@ -268,7 +268,8 @@ def open_display(args: argparse.Namespace, source: Source) -> Display:
     return Display(
         screen,
         finals,
-        (lambda text: None) if args.quiet else complain,
+        complain,
+        quiet=args.quiet,
         interims=not args.no_interim and (stdout_is_taken or is_screen(sys.stdout)),
         total_seconds=source.total_bytes / source.byte_rate if source.total_bytes and source.byte_rate else None,
     )

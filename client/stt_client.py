@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 import httpx
 
-from client import (
+from client.wire import (
     Connection,
     Event,
     Patience,

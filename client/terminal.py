@@ -12,32 +12,36 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from client import Event
+from client.wire import Event
+
+BAR_CELLS = 24
 
 
 class Display:
     """Shows the events of one session.
 
     ``screen`` is a terminal, or ``None`` where nothing may be rewritten. Finals go to ``finals``, a plain stream, one
-    a line without escape codes; to the screen where that is ``None``. ``tell`` takes notices when there is no screen.
+    a line without escape codes; to the screen where that is ``None``. Without a screen warnings go to ``warn``.
     """
 
     def __init__(
         self,
         screen: Console | None,
         finals: TextIO | None,
-        tell: Callable[[str], None],
+        warn: Callable[[str], None],
         *,
+        quiet: bool = False,
         interims: bool = True,
         total_seconds: float | None = None,
     ) -> None:
         self._screen = screen
         self._finals = finals
-        self._tell = tell
+        self._warn = warn
+        self._quiet = quiet
         self._interims = interims
         self._total_seconds = total_seconds
         self._interim = ""
-        self._progress: RenderableType | None = None
+        self._progress: Table | None = None
         self._live = Live(console=screen, get_renderable=self._render, auto_refresh=False, transient=True)
 
     @property
@@ -64,28 +68,35 @@ class Display:
             self._interim = text
         elif event.event_type == "final":
             self._interim = ""
+            self._refresh()  # printing shows again what the last refresh has shown
             if text:
                 self._print_final(event.data.get("start", 0.0), event.data.get("end", 0.0), text)
         self._refresh()
 
     def show_progress(self, uploaded: str, recognized_seconds: float) -> None:
         """``uploaded``: in words, as not every format has a known number of seconds."""
-        words = f"uploaded {uploaded}, recognised {clock(recognized_seconds)}"
-        row = Table.grid(padding=(0, 1))
-        if self._total_seconds is None:
-            row.add_row(Text(words, style="dim"))
-        else:
-            bar = ProgressBar(self._total_seconds, min(recognized_seconds, self._total_seconds), width=24)
-            row.add_row(bar, Text(f"{words} of {clock(self._total_seconds)}", style="dim"))
-        self._progress = row
+        total = self._total_seconds
+        of_total = "" if total is None else f" of {clock(total)}"
+        words = f"uploaded {uploaded}, recognised {clock(recognized_seconds)}{of_total}"
+        row: list[RenderableType] = [Text(words, style="dim", no_wrap=True)]
+        room = min(BAR_CELLS, (self._screen.width if self._screen else 0) - 1 - len(words))
+        if total is not None and room > 0:
+            row.insert(0, ProgressBar(total, min(recognized_seconds, total), width=room))
+        self._progress = Table.grid(padding=(0, 1))
+        self._progress.add_row(*row)
         self._refresh()
 
     def notice(self, text: str) -> None:
-        """A sentence about the session, not part of the transcript."""
+        """A sentence about the session, which is left out when quiet."""
+        if not self._quiet:
+            self.warn(text)
+
+    def warn(self, text: str) -> None:
+        """A sentence that is always told."""
         if self._screen:
             self._screen.print(Text(one_line(text), style="yellow"))
         else:
-            self._tell(one_line(text))
+            self._warn(one_line(text))
 
     def _print_final(self, start: float, end: float, text: str) -> None:
         times = f"[{clock(start)} - {clock(end)}]"

@@ -202,9 +202,9 @@ class AudioDecoder:
         """The place in the upload that belongs to a time on the audio clock."""
         if self._format is None:
             return self._base
-        frames = max(0, round((seconds - self._base.seconds) * self._format.rate))
-        offset = min(self._base.offset + frames * self._format.frame_bytes, self.position)
-        return replace(self._base, offset=offset, seconds=seconds)
+        fed = (self.position - self._base.offset) // self._format.frame_bytes
+        frames = min(max(0, round((seconds - self._base.seconds) * self._format.rate)), fed)
+        return replace(self._base, offset=self._base.offset + frames * self._format.frame_bytes, seconds=seconds)
 
     def _detect(self, data: bytes) -> bytes:
         """Find out the format from the first bytes; returns the audio bytes among them."""

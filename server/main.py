@@ -49,7 +49,9 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with running(app, settings, engines, session_log or MemorySessionLog()):
+        async with running(
+            app, settings, engines, session_log or MemorySessionLog(lease_seconds=settings.lease_seconds)
+        ):
             yield
 
     app = FastAPIOffline(
@@ -114,6 +116,7 @@ async def describe_session(session_id: str, manager: Manager) -> SessionResponse
 
 @sessions.get(
     "/sessions/{session_id}/stream",
+    status_code=200,  # FastAPI reads it off the response class otherwise, and ours has none
     response_class=http.EventStreamResponse,
     responses=openapi.STREAM_RESPONSE
     | openapi.problems(_400="`Last-Event-ID` is none of this session's", _404="no such session"),

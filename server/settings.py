@@ -28,7 +28,7 @@ class Settings(BaseSettings):
     """Decoded bytes of one JSON upload."""
     max_body_bytes: int = Field(67_108_864, ge=1_024)
     """Declared length of one raw upload; a chunked one without a length has no bound of its own."""
-    max_backlog_seconds: float = Field(30.0, gt=0)
+    max_backlog_seconds: float = Field(30.0, ge=5)
     """Audio that an upload may be ahead of the recognizer."""
     upload_idle_seconds: float = Field(30.0, gt=0)
     """A body that sends nothing for so long is given up (408)."""

@@ -35,6 +35,8 @@ from server.settings import Settings
 from server.transcript import segments_of
 
 SWEEP_SECONDS = 5.0
+PIECE_BYTES = 8_192
+"""Of a raw body stored at once. Smaller than half of any backlog bound, so that there comes to be room for it."""
 EVENT_ID = re.compile(r"^\d{1,15}$")
 
 
@@ -171,10 +173,11 @@ class StreamingSessionManager:
         """
         state = await self._log.state(session_id)
         received = 0
-        while (piece := await self._next_piece(body, state.offset)) is not None:
-            at = None if offset is None else offset + received
-            state = await self._append_patiently(session_id, piece, at)
-            received += len(piece)
+        while (arrived := await self._next_piece(body, state.offset)) is not None:
+            for start in range(0, len(arrived), PIECE_BYTES):
+                piece = arrived[start : start + PIECE_BYTES]
+                state = await self._append_patiently(session_id, piece, None if offset is None else offset + received)
+                received += len(piece)
         if not received:
             raise invalid({"body": "The body is empty."})
         return self._accepted(state, received, None)

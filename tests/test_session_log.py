@@ -123,6 +123,13 @@ async def test_a_state_is_a_snapshot(log: SessionLog) -> None:
     assert (await log.state("s")).config["keywords"] == ["한국어"]
 
 
+async def test_a_session_keeps_the_configuration_it_was_created_with(log: SessionLog) -> None:
+    config = {"keywords": ["가"]}
+    await log.create("t", config, "fake", 100)
+    config["keywords"].append("나")
+    assert (await log.state("t")).config == {"keywords": ["가"]}
+
+
 async def test_an_unknown_session_is_not_found_by_any_call(log: SessionLog) -> None:
     await _refuses_every_call(log, Lease("unknown", "a", 1), SessionNotFound)
 
@@ -294,6 +301,9 @@ async def test_reading_tells_how_far_recognition_has_come(log: SessionLog) -> No
     await log.read_audio(lease, 4, 1.5, 10, wait=0)
     state = await log.state("s")
     assert (state.taken, state.recognized_seconds) == (4, 1.5)
+    await log.read_audio(lease, 2, 0.5, 10, wait=0)  # a second try, with a new recognizer
+    state = await log.state("s")
+    assert (state.taken, state.recognized_seconds) == (2, 0.5)
 
 
 @pytest.mark.parametrize("after", [1, 7])
@@ -301,8 +311,10 @@ async def test_audio_that_is_trimmed_or_not_there_yet_cannot_be_asked_for(log: S
     lease = await claimed(log)
     await log.append_audio("s", b"abcdef")
     await log.append_events(lease, [], Checkpoint(2, 1.0))
+    before = await log.state("s")
     with pytest.raises(ValueError):
         await log.read_audio(lease, after, 0.0, 10, wait=0)
+    assert await log.state("s") == before
 
 
 # --- the backlog ------------------------------------------------------------------------------------------------

@@ -153,7 +153,7 @@ class Endpointer:
         length = self._now - self._began
         if self._now - self._last_speech >= self._pause(length) - FRAME_SECONDS / 2:
             yield self._end(max(self._last_speech, self._quiet_from()))
-        elif length >= self._longest:
+        elif length >= self._longest - FRAME_SECONDS / 2:
             yield Ended(self._now, self._now, cut=True)
             self._accounted = self._began = self._last_speech = self._now
             yield Started(self._now, self._now, continued=True)
