@@ -4,6 +4,7 @@ Times are seconds on the session's audio clock (samples received, from the sessi
 field is called ``timestamp`` (Unix seconds of the server's clock) or ends in another unit.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Any, Literal
@@ -153,6 +154,12 @@ class Word:
     start: float
     end: float
     confidence: float | None = None
+
+
+def mean_confidence(words: Sequence[Word]) -> float | None:
+    """The mean of the words' confidences, weighted by their length in time; ``None`` if no word has one."""
+    known = [(word.confidence, max(word.end - word.start, 0.01)) for word in words if word.confidence is not None]
+    return sum(value * weight for value, weight in known) / sum(weight for _, weight in known) if known else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """Settings, read once from the environment and ``.env``; no other module looks at the environment."""
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -11,7 +12,6 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="STT_", env_file=".env", extra="ignore", populate_by_name=True)
 
-    deepgram_api_key: SecretStr | None = Field(None, validation_alias="DEEPGRAM_API_KEY")
     engines: str = ""
     """Comma-separated chain for ``engine: auto`` and for failover. Empty: what is available."""
 
@@ -69,6 +69,46 @@ class Settings(BaseSettings):
     vosk_memory_mb: int = Field(3000, ge=500)
     """While the process holds more than this, used recognizers are replaced by fresh ones, which are smaller."""
 
+    # --- Deepgram ---------------------------------------------------------------------------------------------------
+    deepgram_api_key: SecretStr | None = Field(None, validation_alias="DEEPGRAM_API_KEY")
+    deepgram_base_url: str = Field("wss://api.deepgram.com", validation_alias="DEEPGRAM_BASE_URL")
+    """Another region, or a Deepgram of your own."""
+    deepgram_skip_silence: bool = False
+    """Send no silence: cheaper, if Deepgram bills by audio sent."""
+    deepgram_probe: bool = True
+    """Try the key when the server starts."""
+    deepgram_max_speed: float = Field(1.25, ge=1)
+    """Times real time at which audio that has waited is sent; Deepgram allows 1.25."""
+    deepgram_connect_seconds: float = Field(5.0, gt=0)
+    deepgram_silence_seconds: float = Field(10.0, gt=0)
+    """Deepgram says something every second while it is sent audio; after so long without a word it is given up. It is
+    pinged twice as often."""
+    deepgram_keepalive_seconds: float = Field(4.0, gt=0, lt=10)
+    """Without audio for so long: ask for what is still owed, then keep the stream open. Deepgram closes it after 10."""
+    deepgram_finish_seconds: float = Field(8.0, gt=0)
+    """How long the last finals may take."""
+    deepgram_breaker_failures: int = Field(5, ge=1)
+    """So many streams in a row that gave no result, and new sessions go to the next engine."""
+    deepgram_breaker_seconds: float = Field(30.0, gt=0)
+    """After so long one session tries again."""
+
+    whisper_model: str = ""
+    """A folder or a hub name (``large-v3-turbo``); empty: the packaged base model."""
+    whisper_device: Literal["auto", "cpu", "cuda"] = "auto"
+    cache: Path = Path("~/.cache/stt-realtime")
+    """Where the packaged Whisper model is put together."""
+
     def engine_chain(self) -> list[str]:
         """Names of the engines in the order in which ``auto`` tries them."""
-        return [name.strip() for name in self.engines.split(",") if name.strip()] or ["local"]
+        available = ["deepgram", "local"] if self.deepgram_key() else ["local"]
+        return [name.strip() for name in self.engines.split(",") if name.strip()] or available
+
+    def notes(self) -> list[str]:
+        """What an operator should know about these settings, in a sentence each."""
+        if self.deepgram_key() or "deepgram" in self.engine_chain():  # then the engine speaks for itself
+            return []
+        return ["DEEPGRAM_API_KEY is not set: the embedded engine recognises every session."]
+
+    def deepgram_key(self) -> str:
+        """The API key; empty where there is none."""
+        return self.deepgram_api_key.get_secret_value().strip() if self.deepgram_api_key else ""

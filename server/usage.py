@@ -14,7 +14,7 @@ AUDIO_FORMATS = ("PCM16 little endian", "mu-law", "A-law", "WAV")
 
 def info(capabilities: Mapping[str, Capabilities], settings: Settings) -> dict[str, Any]:
     """Engines with what they can do, audio formats, events and limits."""
-    engines = {name: asdict(each) | {"languages": sorted(each.languages)} for name, each in capabilities.items()}
+    engines = {name: _listed(asdict(each)) for name, each in capabilities.items()}
     limits = (
         "max_sessions",
         "max_chunk_bytes",
@@ -34,6 +34,11 @@ def info(capabilities: Mapping[str, Capabilities], settings: Settings) -> dict[s
         "events": [each.value for each in EventType],
         "limits": {name: getattr(settings, name) for name in limits},
     }
+
+
+def _listed(fields: dict[str, Any]) -> dict[str, Any]:
+    """JSON knows no sets."""
+    return {name: sorted(value) if isinstance(value, frozenset) else value for name, value in fields.items()}
 
 
 def usage(base_url: str) -> dict[str, Any]:

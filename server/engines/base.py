@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from server.models import Recognition, SessionConfig
 
@@ -22,7 +22,7 @@ class Capabilities:
     word_times: bool = True
     keywords: bool = False
     diarize: bool = False
-    two_pass: bool = False
+    two_pass_languages: frozenset[str] = frozenset()
     utterance_end: bool = False
     punctuate: bool = False
 
@@ -31,7 +31,7 @@ class Capabilities:
         asked = {
             "keywords": (bool(config.keywords), self.keywords),
             "diarize": (config.diarize, self.diarize),
-            "two_pass": (config.two_pass is True, self.two_pass),
+            "two_pass": (config.two_pass is True, _covers(self.two_pass_languages, config.language)),
             "utterance_end_ms": (config.utterance_end_ms is not None, self.utterance_end),
         }
         refused = {field: "this engine can't do it" for field, (wanted, able) in asked.items() if wanted and not able}
@@ -41,7 +41,11 @@ class Capabilities:
 
     def speaks(self, language: str) -> bool:
         """Whether the tag, or the bare language of it, is supported."""
-        return language in self.languages or language.split("-")[0].lower() in self.languages
+        return _covers(self.languages, language)
+
+
+def _covers(languages: frozenset[str], language: str) -> bool:
+    return language in languages or language.split("-")[0].lower() in languages
 
 
 class Recognizer(Protocol):
@@ -58,6 +62,26 @@ class Recognizer(Protocol):
         """No more audio; the last finals still come."""
 
     def __aiter__(self) -> AsyncIterator[Recognition]: ...
+
+
+@dataclass(slots=True)
+class Usage:
+    """What one recognizer has cost at a service that is paid for."""
+
+    sent_seconds: float = 0.0
+    """Audio sent, also what was sent again after a failure."""
+    connected_seconds: float = 0.0
+
+    def add(self, other: "Usage") -> None:
+        self.sent_seconds += other.sent_seconds
+        self.connected_seconds += other.connected_seconds
+
+
+@runtime_checkable
+class Metered(Protocol):
+    """A recognizer that costs money also has this; complete once it is closed."""
+
+    usage: Usage
 
 
 class Engine(Protocol):

@@ -21,6 +21,8 @@ QUIET_SECONDS = 1.0
 PATIENCE_SECONDS = 12.0
 """Utterances longer than this are cut at ever shorter pauses, so that a hard cut at the limit is rare."""
 SHORTEST_PAUSE_SECONDS = 0.1
+PAUSE_SECONDS = 0.35
+"""Silence after which the utterance may well be over: time to begin preparing its final."""
 
 
 def endpointing_seconds(config: SessionConfig, default_ms: int | None) -> float:
@@ -50,6 +52,13 @@ class Speech:
 
 
 @dataclass(frozen=True, slots=True)
+class Paused:
+    """Nobody has spoken since ``end``, for ``PAUSE_SECONDS``; reported once in each pause."""
+
+    end: float
+
+
+@dataclass(frozen=True, slots=True)
 class Ended:
     """The utterance's last speech was at ``end``; all audio before ``through`` is accounted for.
 
@@ -68,7 +77,7 @@ class Quiet:
     through: float
 
 
-Segment = Started | Speech | Ended | Quiet
+Segment = Started | Speech | Paused | Ended | Quiet
 
 
 class Endpointer:
@@ -97,6 +106,7 @@ class Endpointer:
         self._onset = 0
         self._began: float | None = None
         self._last_speech = start
+        self._paused = False
 
     def push(self, pcm: bytes) -> Iterator[Segment]:
         pcm = self._rest + pcm
@@ -150,8 +160,13 @@ class Endpointer:
         self._recent.append(frame)
         if probability >= OFFSET_PROBABILITY:
             self._last_speech = self._now
+            self._paused = False
         length = self._now - self._began
-        if self._now - self._last_speech >= self._pause(length) - FRAME_SECONDS / 2:
+        silence = self._now - self._last_speech + FRAME_SECONDS / 2
+        if silence >= PAUSE_SECONDS and not self._paused:
+            self._paused = True
+            yield Paused(self._last_speech)
+        if silence >= self._pause(length):
             yield self._end(max(self._last_speech, self._quiet_from()))
         elif length >= self._longest - FRAME_SECONDS / 2:
             yield Ended(self._now, self._now, cut=True)

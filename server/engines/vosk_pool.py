@@ -71,10 +71,14 @@ class RecognizerPool:
 
     def take(self) -> Lent:
         """A warm one if there is one, else a new one: nobody waits for another's utterance to end."""
+        return self.take_idle() or self._make()
+
+    def take_idle(self) -> Lent | None:
+        """A warm one, if nobody has it."""
         try:
             return self._idle.get_nowait()
         except queue.Empty:
-            return self._make()
+            return None
 
     def give_back(self, lent: Lent) -> None:
         lent.utterances += 1
