@@ -52,7 +52,9 @@ def configs(language: str) -> dict[str, SessionConfig]:
     }
 
 
-async def measure(engine: Engine, name: str, config: SessionConfig, recordings: Sequence[Recording], show: bool) -> None:
+async def measure(
+    engine: Engine, name: str, config: SessionConfig, recordings: Sequence[Recording], show: bool
+) -> None:
     hypotheses, cpu, seconds = [], 0.0, 0.0
     for recording in recordings:
         run = await recognise(engine, config, recording.pcm())

@@ -1,6 +1,6 @@
 """Text out of nothing: silence, noise and music must give none, quiet speech must give its words.
 
-    python -m benchmarks.phantom [--minutes 10] [--manifest speech/manifest.tsv]
+python -m benchmarks.phantom [--minutes 10] [--manifest speech/manifest.tsv]
 """
 
 import argparse
@@ -66,7 +66,7 @@ SOUNDS: dict[str, Callable[[int, np.random.Generator], np.ndarray]] = {
 
 
 def to_pcm(sound: np.ndarray) -> bytes:
-    return np.clip(sound * 32767, -32768, 32767).astype("<i2").tobytes()
+    return bytes(np.clip(sound * 32767, -32768, 32767).astype("<i2").tobytes())
 
 
 async def main() -> None:

@@ -56,7 +56,7 @@ def _word(word: Word) -> dict[str, Any]:
 
 def _confidence(value: float | None) -> dict[str, float]:
     """Absent where the engine has none: zero would be a statement."""
-    return {} if value is None else {"confidence": round(value, CONFIDENCE_DIGITS)}
+    return {} if value is None else {"confidence": max(round(value, CONFIDENCE_DIGITS), 10**-CONFIDENCE_DIGITS)}
 
 
 def _time(seconds: float) -> float:

@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 from fastapi import FastAPI
@@ -25,11 +26,19 @@ async def running(
 ) -> AsyncIterator[None]:
     """Load the engines, run both halves, and at the end finish every session."""
     engines = load_engines(settings) if engines is None else engines
+    for note in settings.notes():
+        log.warning(note)
     for name, engine in engines.items():
         log.info("loading engine %s", name)
         await engine.prewarm()
     capabilities = {name: engine.capabilities for name, engine in engines.items()}
-    manager = StreamingSessionManager(session_log, capabilities, settings, app.state.metrics)
+
+    def is_ready(name: str) -> bool:
+        return bool(engines[name].status()["ready"])
+
+    for name in engines:
+        app.state.metrics.watch_engine(name, partial(is_ready, name))
+    manager = StreamingSessionManager(session_log, capabilities, settings, app.state.metrics, is_ready)
     service = STTService(session_log, engines, settings, app.state.metrics)
     app.state.manager, app.state.engines, app.state.capabilities = manager, engines, capabilities
 

@@ -229,11 +229,12 @@ async def page() -> HTMLResponse:
 
 
 @system.get("/health")
-async def health(request: Request, manager: Manager) -> JSONResponse:
+async def health(request: Request, manager: Manager, limits: Limits) -> JSONResponse:
     """200 while the server takes sessions; 503 with the same fields while it does not."""
     engines = {name: engine.status() for name, engine in request.app.state.engines.items()}
     ready = not manager.draining and any(each["ready"] for each in engines.values())
-    body = {"status": "ok" if ready else "unavailable", "ready": ready, "version": __version__, "engines": engines}
+    status = "ok" if ready else "unavailable"
+    body = {"status": status, "ready": ready, "version": __version__, "engines": engines, "notes": limits.notes()}
     return JSONResponse(body, 200 if ready else 503)
 
 

@@ -1,8 +1,13 @@
 """What is counted, as verbs of the domain; Prometheus is behind them."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
+from collections.abc import Callable, Mapping
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Summary, generate_latest
 
 from server.models import EventType
+
+SHORT_ID = 12
+"""Characters of a session's id that tell it from others and open nothing."""
 
 
 class Metrics:
@@ -15,11 +20,20 @@ class Metrics:
         self._opened = Counter("stt_sessions_opened", "Sessions opened.", ["engine"], registry=registry)
         self._refused = Counter("stt_sessions_refused", "Sessions refused.", ["code"], registry=registry)
         self._open = Gauge("stt_sessions_open", "Sessions that have not ended.", registry=registry)
+        self._lag = Gauge("stt_session_lag_seconds", "Stored audio not yet taken.", ["session"], registry=registry)
         self._viewers = Gauge("stt_viewers", "Open event streams.", registry=registry)
         self._received = Counter("stt_received_bytes", "Bytes of audio stored.", registry=registry)
         self._recognised = Counter("stt_recognised_seconds", "Seconds of audio recognised.", registry=registry)
         self._events = Counter("stt_events", "Events published.", ["type"], registry=registry)
         self._failures = Counter("stt_engine_failures", "Recognizers that failed.", ["engine"], registry=registry)
+
+        self._sent = Summary(
+            "stt_session_sent_seconds", "Seconds of a session's audio sent to a service.", ["engine"], registry=registry
+        )
+        self._connected = Summary(
+            "stt_session_connected_seconds", "Seconds connected to it.", ["engine"], registry=registry
+        )
+        self._ready = Gauge("stt_engine_ready", "0 while its circuit is open.", ["engine"], registry=registry)
 
     def session_opened(self, engine: str) -> None:
         self._opened.labels(engine).inc()
@@ -27,8 +41,12 @@ class Metrics:
     def session_refused(self, code: str) -> None:
         self._refused.labels(code).inc()
 
-    def sessions_open(self, count: int) -> None:
-        self._open.set(count)
+    def sessions_open(self, lags: Mapping[str, float]) -> None:
+        """The open sessions, each with the seconds of audio that its recognizer has not taken yet."""
+        self._open.set(len(lags))
+        self._lag.clear()
+        for session_id, seconds in lags.items():
+            self._lag.labels(session_id[:SHORT_ID]).set(seconds)
 
     def viewer_connected(self) -> None:
         self._viewers.inc()
@@ -47,6 +65,15 @@ class Metrics:
 
     def engine_failed(self, engine: str) -> None:
         self._failures.labels(engine).inc()
+
+    def engine_used(self, engine: str, sent_seconds: float, connected_seconds: float) -> None:
+        """What one session has cost at a service that is paid for."""
+        self._sent.labels(engine).observe(sent_seconds)
+        self._connected.labels(engine).observe(connected_seconds)
+
+    def watch_engine(self, engine: str, ready: Callable[[], bool]) -> None:
+        """Ask ``ready`` whenever the metrics are read."""
+        self._ready.labels(engine).set_function(ready)
 
     def render(self) -> bytes:
         """Prometheus' text format."""

@@ -10,7 +10,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 class Settings(BaseSettings):
     """Each field is the variable ``STT_<NAME>``, unless it has an alias. Described in ``.env.example``."""
 
-    model_config = SettingsConfigDict(env_prefix="STT_", env_file=".env", extra="ignore", populate_by_name=True)
+    model_config = SettingsConfigDict(
+        env_prefix="STT_", env_file=".env", extra="ignore", populate_by_name=True, env_ignore_empty=True
+    )
 
     engines: str = ""
     """Comma-separated chain for ``engine: auto`` and for failover. Empty: what is available."""
@@ -62,6 +64,8 @@ class Settings(BaseSettings):
     """0: as many as there are processors."""
 
     # --- embedded engine --------------------------------------------------------------------------------------------
+    local_sessions: int = Field(0, ge=0)
+    """Sessions that the embedded engine takes at once; 0: what it measures itself to be able to when it starts."""
     vosk_model: Path | None = None
     """Folder of the Korean model; empty: the packaged one."""
     vosk_pool: int = Field(2, ge=1)

@@ -5,7 +5,8 @@ import contextlib
 import re
 import secrets
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 
 from server.audio import container_of, upload_format
 from server.engines.base import Capabilities
@@ -35,6 +36,8 @@ from server.settings import Settings
 from server.transcript import segments_of
 
 SWEEP_SECONDS = 5.0
+RETRY_SECONDS = 5
+"""Told to a client that is refused a session."""
 PIECE_BYTES = 8_192
 """Of a raw body stored at once. Smaller than half of any backlog bound, so that there comes to be room for it."""
 EVENT_ID = re.compile(r"^\d{1,15}$")
@@ -44,12 +47,18 @@ class StreamingSessionManager:
     """What the routes do, without HTTP. Raises the errors of ``server.errors``."""
 
     def __init__(
-        self, session_log: SessionLog, capabilities: Mapping[str, Capabilities], settings: Settings, metrics: Metrics
+        self,
+        session_log: SessionLog,
+        capabilities: Mapping[str, Capabilities],
+        settings: Settings,
+        metrics: Metrics,
+        is_ready: Callable[[str], bool] = lambda engine: True,
     ) -> None:
         self._log = session_log
         self._capabilities = capabilities
         self._settings = settings
         self._metrics = metrics
+        self._is_ready = is_ready
         self.draining = False
 
     async def run(self) -> None:
@@ -57,15 +66,21 @@ class StreamingSessionManager:
         limits = self._settings
         while True:
             await self._log.sweep(limits.idle_seconds, limits.max_session_seconds, limits.retention_seconds)
-            self._metrics.sessions_open(len(await self._log.open_sessions()))
+            await self._report_lags()
             await asyncio.sleep(SWEEP_SECONDS)
+
+    async def _report_lags(self) -> None:
+        lags = {}
+        for session_id in await self._log.open_sessions():
+            with contextlib.suppress(SessionNotFound):
+                lags[session_id] = _buffered_seconds(await self._log.state(session_id))
+        self._metrics.sessions_open(lags)
 
     # --- sessions ---------------------------------------------------------------------------------------------------
 
     async def create_session(self, config: SessionConfig) -> CreateSessionResponse:
         try:
-            await self._admit()
-            engine = self.choose_engine(config)
+            engine = await self._admit(config)
         except RequestError as exc:
             self._metrics.session_refused(exc.code)
             raise
@@ -83,28 +98,38 @@ class StreamingSessionManager:
             timestamp=time.time(),
         )
 
-    async def _admit(self) -> None:
+    async def _admit(self, config: SessionConfig) -> str:
+        """The engine for a new session. Raises :class:`TooManySessions` when it would make the others late."""
         if self.draining:
-            raise Draining("The server is stopping.", retry_after=5)
-        if len(await self._log.open_sessions()) >= self._settings.max_sessions:
-            raise TooManySessions(
-                f"All {self._settings.max_sessions} sessions of this server are taken.", retry_after=5
-            )
+            raise Draining("The server is stopping.", retry_after=RETRY_SECONDS)
+        able = self.engines_for(config)
+        sessions = await self._log.open_sessions()
+        if len(sessions) >= self._settings.max_sessions:
+            raise TooManySessions(f"All {len(sessions)} sessions of this server are taken.", retry_after=RETRY_SECONDS)
+        taken = Counter([(await self._log.state(each)).checkpoint.engine for each in sessions])
+        for engine in able:
+            most = self._capabilities[engine].max_sessions
+            if most is None or taken[engine] < most:
+                return engine
+        detail = f"The engine {able[0]} carries {taken[able[0]]} sessions and no more."
+        raise TooManySessions(detail, retry_after=RETRY_SECONDS)
 
-    def choose_engine(self, config: SessionConfig) -> str:
-        """The first engine that can do what ``config`` asks. Raises :class:`InvalidRequest` naming what none can."""
+    def engines_for(self, config: SessionConfig) -> list[str]:
+        """The engines that can do what ``config`` asks, best first.
+
+        Raises:
+            InvalidRequest: there is none; names each field and why.
+
+        """
         if config.engine not in ("auto", *self._capabilities):
             known = ", ".join(("auto", *self._capabilities))
             raise invalid({"config.engine": f"There is no engine {config.engine!r} here; there is {known}."})
-        names = self._capabilities if config.engine == "auto" else [config.engine]
-        refused: dict[str, str] = {}
-        for name in names:
-            refusals = self._capabilities[name].refusals(config)
-            if not refusals:
-                return name
-            for field, reason in refusals.items():
-                refused.setdefault(f"config.{field}", f"engine {name}: {reason}")
-        raise invalid(refused)
+        names = list(self._capabilities) if config.engine == "auto" else [config.engine]
+        refusals = {name: self._capabilities[name].refusals(config) for name in names}
+        able = [name for name in names if not refusals[name]]
+        if not able:
+            raise invalid(_by_field(refusals))
+        return sorted(able, key=lambda name: not self._is_ready(name))
 
     async def describe(self, session_id: str) -> SessionResponse:
         state = await self._log.state(session_id)
@@ -267,6 +292,15 @@ def _heartbeat(session_id: str, status: str) -> bytes:
 def _buffered_seconds(state: SessionState) -> float:
     sample_format = upload_format(SessionConfig.model_validate(state.config), state.head)
     return round(max(0, state.offset - state.taken) / sample_format.bytes_per_second, 3)
+
+
+def _by_field(refusals: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+    """What the first engine refuses, field by field, and what the others do."""
+    found: dict[str, list[str]] = {}
+    for engine, fields in refusals.items():
+        for field, reason in fields.items():
+            found.setdefault(f"config.{field}", []).append(f"engine {engine}: {reason}")
+    return {field: "; ".join(reasons) for field, reasons in found.items()}
 
 
 def invalid(errors: Mapping[str, str]) -> InvalidRequest:

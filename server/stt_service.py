@@ -8,13 +8,14 @@ process is gone and its lease has run out, another process.
 import asyncio
 import contextlib
 import logging
+import random
 import secrets
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from importlib import import_module
 
 from server.audio import AudioDecoder
-from server.engines.base import BYTES_PER_SECOND, Engine, Recognizer
+from server.engines.base import BYTES_PER_SECOND, Engine, Metered, Recognizer, Usage
 from server.errors import AudioError, EngineError, LeaseLost, SessionEnded, SessionNotFound
 from server.events import recognition_events, session_end_event, wire_event
 from server.metrics import Metrics
@@ -24,7 +25,10 @@ from server.settings import Settings
 
 log = logging.getLogger("stt.service")
 
-ENGINES: dict[str, str] = {"local": "server.engines.vosk:VoskEngine"}
+ENGINES: dict[str, str] = {
+    "deepgram": "server.engines.deepgram:DeepgramEngine",
+    "local": "server.engines.local:LocalEngine",
+}
 """Engine by name; imported on first use, so an engine that is not used needs no package of its own."""
 
 SLICE_BYTES = 2 * BYTES_PER_SECOND
@@ -92,14 +96,16 @@ class STTService:
 
     async def _own(self, lease: Lease) -> None:
         """Recognise one session to its end, keeping its lease; returns quietly when it is not ours any more."""
+        recognition = _SessionRecognition(lease, self._log, self._engines, self._settings, self._metrics)
         try:
             async with asyncio.TaskGroup() as tasks:
                 renewal = tasks.create_task(self._renew(lease))
-                await _SessionRecognition(lease, self._log, self._engines, self._settings, self._metrics).run()
+                await recognition.run()
                 renewal.cancel()
         except* (LeaseLost, SessionNotFound, SessionEnded):
             log.info("session %s is not ours any more", lease.session_id[:12])
         finally:
+            recognition.count_costs()
             del self._owned[lease.session_id]
             if not self._owned:
                 self._none_owned.set()
@@ -123,6 +129,11 @@ class _SessionRecognition:
         self._metrics = metrics
         self._failures = 0
         self._reached = 0
+        self._costs: dict[str, Usage] = {}
+
+    def count_costs(self) -> None:
+        for engine, usage in self._costs.items():
+            self._metrics.engine_used(engine, usage.sent_seconds, usage.connected_seconds)
 
     async def run(self) -> None:
         state = await self._log.state(self._lease.session_id)
@@ -161,12 +172,17 @@ class _SessionRecognition:
 
     async def _recognise_with(self, engine: Engine, config: SessionConfig, checkpoint: Checkpoint) -> None:
         decoder = AudioDecoder(config, checkpoint)
-        async with engine.open(config, checkpoint.seconds) as recognizer, asyncio.TaskGroup() as tasks:
-            publishing = tasks.create_task(self._publish(config, decoder, recognizer, checkpoint.engine))
-            await self._feed(decoder, recognizer)
-            async with _patience(self._settings, "The recognizer did not come to an end."):
-                await recognizer.finish()
-                await publishing
+        recognizer: Recognizer | None = None
+        try:
+            async with engine.open(config, checkpoint.seconds) as recognizer, asyncio.TaskGroup() as tasks:
+                publishing = tasks.create_task(self._publish(config, decoder, recognizer, checkpoint.engine))
+                await self._feed(decoder, recognizer)
+                async with _patience(self._settings, "The recognizer did not come to an end."):
+                    await recognizer.finish()
+                    await publishing
+        finally:
+            if isinstance(recognizer, Metered):
+                self._costs.setdefault(checkpoint.engine, Usage()).add(recognizer.usage)
 
     async def _feed(self, decoder: AudioDecoder, recognizer: Recognizer) -> None:
         """Send the audio as it comes, until there is no more."""
@@ -214,7 +230,7 @@ class _SessionRecognition:
         log.warning("session %s: %s: %s", self._lease.session_id[:12], checkpoint.engine, error)
         if error.retryable and self._failures <= self._settings.engine_retries:
             await self._report("engine_restarted", str(error), engine=checkpoint.engine)
-            await asyncio.sleep(FIRST_BACKOFF_SECONDS * 2 ** (self._failures - 1))
+            await asyncio.sleep(FIRST_BACKOFF_SECONDS * 2 ** (self._failures - 1) * random.uniform(0.5, 1.5))
             return True
         chain = chain_for(config, self._engines)
         following = chain[chain.index(checkpoint.engine) + 1 :] if checkpoint.engine in chain else chain

@@ -15,7 +15,10 @@ BYTES_PER_SECOND = SAMPLE_RATE * 2
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What an engine can do. ``languages`` are BCP-47 tags; a bare tag covers its regional ones (``ko-KR``)."""
+    """What an engine can do. ``languages`` are BCP-47 tags; a bare tag covers its regional ones (``ko-KR``).
+
+    ``max_sessions``: so many at once it can carry without falling behind; ``None``: no bound of its own.
+    """
 
     languages: frozenset[str]
     interim_results: bool = True
@@ -25,6 +28,7 @@ class Capabilities:
     two_pass_languages: frozenset[str] = frozenset()
     utterance_end: bool = False
     punctuate: bool = False
+    max_sessions: int | None = None
 
     def refusals(self, config: SessionConfig) -> dict[str, str]:
         """The fields of ``config`` that this engine can't serve, each with the reason."""

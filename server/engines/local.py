@@ -5,20 +5,25 @@ have Whisper for both: interims by LocalAgreement. The final of an utterance may
 what is published keeps the order all the same.
 """
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from server.engines.base import Capabilities
+from server.engines.base import BYTES_PER_SECOND, Capabilities
+from server.engines.endpointing import Ended, Started
 from server.engines.local_recognizer import LocalRecognizer, Models
 from server.engines.vad import VoiceActivityDetector
-from server.engines.vosk import LANGUAGE, Vosk
+from server.engines.vosk import LANGUAGE, Vosk, VoskUtterance, warm_up_speech
 from server.engines.whisper import Whisper
 from server.engines.workers import Priority, Workers
 from server.models import SessionConfig
 from server.settings import Settings
 
 DETECT = "multi"
+USABLE = 0.8
+"""Of the processors, for recognition; the rest is for HTTP and for bad moments."""
+TRIALS = 2
 
 
 class LocalCapabilities(Capabilities):
@@ -44,8 +49,13 @@ class LocalEngine:
         if self._models is None:
             self._models = await self._workers.run(Priority.AUDIO, self._load)
             languages = self._models.whisper.languages | {LANGUAGE, DETECT}
+            cost = await self._workers.run(Priority.AUDIO, self._cost)
             self.capabilities = LocalCapabilities(
-                languages=languages, keywords=True, punctuate=True, two_pass_languages=frozenset({LANGUAGE})
+                languages=languages,
+                keywords=True,
+                punctuate=True,
+                two_pass_languages=frozenset({LANGUAGE}),
+                max_sessions=self._settings.local_sessions or max(1, int(self._workers.threads * USABLE / cost)),
             )
 
     @asynccontextmanager
@@ -56,7 +66,11 @@ class LocalEngine:
             yield recognizer
 
     def status(self) -> dict[str, Any]:
-        return {"ready": self._models is not None, "jobs_waiting": self._workers.waiting()}
+        return {
+            "ready": self._models is not None,
+            "max_sessions": self.capabilities.max_sessions,
+            "jobs_waiting": self._workers.waiting(),
+        }
 
     async def aclose(self) -> None:
         self._workers.close()
@@ -66,3 +80,20 @@ class LocalEngine:
         vad = VoiceActivityDetector()
         whisper = Whisper(self._settings, parallel=self._workers.threads)
         return Models(vad, Vosk(self._settings, self._workers), whisper)
+
+    def _cost(self) -> float:
+        """CPU seconds that a second of uninterrupted speech costs here, by both passes; the best of two trials."""
+        assert self._models is not None
+        pcm = warm_up_speech()
+        seconds = len(pcm) / BYTES_PER_SECOND
+        costs = []
+        for _ in range(TRIALS):
+            # Whisper computes on threads of its own, so the clock of the process it is
+            began = time.process_time()
+            first = VoskUtterance(self._models.vosk, Started(0.0, 0.0), smart_format=True)
+            for start in range(0, len(pcm), BYTES_PER_SECOND // 10):
+                first.accept(pcm[start : start + BYTES_PER_SECOND // 10])
+            first.finish(Ended(seconds, seconds))
+            self._models.whisper.transcribe(pcm, LANGUAGE)
+            costs.append((time.process_time() - began) / seconds)
+        return min(costs)

@@ -50,13 +50,19 @@ class Vosk:
         self.pool.fill()
 
 
+def warm_up_speech() -> bytes:
+    """A few seconds of Korean, 16 kHz mono."""
+    with wave.open(str(WARM_UP_SPEECH)) as speech:
+        pcm: bytes = speech.readframes(speech.getnframes())
+        return pcm
+
+
 def _new_recognizer(model: vosk.Model) -> Lent:
     """A warm one: it has heard Korean before."""
     kaldi = vosk.KaldiRecognizer(model, SAMPLE_RATE)
     kaldi.SetWords(True)
     lent = Lent(kaldi)
-    with wave.open(str(WARM_UP_SPEECH)) as speech:
-        lent.feed(speech.readframes(speech.getnframes()))
+    lent.feed(warm_up_speech())
     kaldi.FinalResult()
     kaldi.Reset()
     return lent

@@ -1,0 +1,151 @@
+"""How long one waits for text: sessions that play speech in real time, against a server of its own.
+
+    python -m benchmarks.latency speech/manifest.tsv --language ko --sessions 1 2 4 6
+
+First interim: from the onset of speech (as the VAD finds it in the recording) to the first text of the utterance.
+Final: from the end of speech to the final, so it holds the endpointing (800 ms for Korean). Both are taken at the
+client, on the clock on which the audio is played. CPU seconds are the server process's, per second of audio.
+``--vosk-server`` plays the same to vosk-server's websocket script (a path to its asr_server.py) and prints both; it
+needs an older websockets than ours, so give it a python of its own with ``--vosk-python``.
+"""
+
+import argparse
+import asyncio
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.engine_run import read_manifest
+from benchmarks.peers import Ours, Player, VoskServer
+from server.engines.base import BYTES_PER_SECOND
+from server.engines.endpointing import Ended, Endpointer, Started
+from server.engines.vad import VoiceActivityDetector
+
+CHUNK_SECONDS = 0.1
+GAP_SECONDS = 1.6
+"""Silence between recordings: longer than any endpointing, so that each recording ends an utterance."""
+TOLERANCE_SECONDS = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """One utterance in the audio that is played: seconds from its start."""
+
+    start: float
+    end: float
+
+
+@dataclass(slots=True)
+class Lags:
+    """In seconds."""
+
+    first_interim: list[float] = field(default_factory=list)
+    final: list[float] = field(default_factory=list)
+    utterances: int = 0
+
+    def add(self, spoken: Sequence[Spoken], interims: Sequence[float], finals: Sequence[float]) -> None:
+        """``interims`` and ``finals`` are the times, on the clock of the audio, at which text came."""
+        for index, utterance in enumerate(spoken):
+            following = spoken[index + 1].start if index + 1 < len(spoken) else float("inf")
+            self.utterances += 1
+            self.first_interim += [at - utterance.start for at in interims if utterance.start < at < following][:1]
+            self.final += [at - utterance.end for at in finals if utterance.end < at < following + GAP_SECONDS][:1]
+
+    def __str__(self) -> str:
+        return f"first interim {_spread(self.first_interim)}   final {_spread(self.final)}   n={self.utterances}"
+
+
+def _spread(values: Sequence[float]) -> str:
+    if not values:
+        return "never"
+    return f"p50 {np.percentile(values, 50) * 1000:5.0f} p95 {np.percentile(values, 95) * 1000:5.0f} ms"
+
+
+def utterances_in(pcm: bytes) -> list[Spoken]:
+    """Where the VAD hears speech; pauses shorter than the gap are inside an utterance."""
+    endpointer = Endpointer(
+        VoiceActivityDetector().stream().probabilities, start=0, endpointing=GAP_SECONDS - 0.4, longest=1e9
+    )
+    found: list[Spoken] = []
+    start = 0.0
+    for segment in (*endpointer.push(pcm), *endpointer.flush()):
+        if isinstance(segment, Started):
+            start = segment.start
+        elif isinstance(segment, Ended):
+            found.append(Spoken(start, segment.end))
+    return found
+
+
+def programme(manifest: Path, language: str, seconds: float, skip: int) -> bytes:
+    """Recordings one after the other, with silence in between, for about ``seconds``."""
+    gap = bytes(round(GAP_SECONDS * BYTES_PER_SECOND))
+    pcm = gap
+    for recording in list(read_manifest(manifest, language))[skip:]:
+        if len(pcm) > seconds * BYTES_PER_SECOND:
+            break
+        pcm += recording.pcm() + gap
+    return pcm
+
+
+async def play(player: Player, pcm: bytes, spoken: Sequence[Spoken], lags: Lags, delay: float) -> None:
+    """One session at the pace of a microphone, begun a little after the others."""
+    await asyncio.sleep(delay)
+    step = round(CHUNK_SECONDS * BYTES_PER_SECOND)
+    began = time.monotonic()
+
+    async def send() -> None:
+        for index, start in enumerate(range(0, len(pcm), step)):
+            await asyncio.sleep(max(0.0, began + (index + 1) * CHUNK_SECONDS - time.monotonic()))
+            await player.send(pcm[start : start + step])
+        await player.finish()
+
+    interims: list[float] = []
+    finals: list[float] = []
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(send())
+        async for is_final in player.texts():
+            (finals if is_final else interims).append(time.monotonic() - began)
+    lags.add(spoken, interims, finals)
+
+
+async def measure(server: Ours | VoskServer, sessions: int, programmes: Sequence[bytes]) -> None:
+    lags = Lags()
+    spoken = [utterances_in(pcm) for pcm in programmes[:sessions]]
+    before = server.cpu_seconds()
+    async with asyncio.TaskGroup() as tasks:
+        for index in range(sessions):
+            player = await server.player()
+            tasks.create_task(play(player, programmes[index], spoken[index], lags, index * 0.37))
+    seconds = sum(len(pcm) for pcm in programmes[:sessions]) / BYTES_PER_SECOND
+    cpu = (server.cpu_seconds() - before) / seconds
+    print(f"{server.name:12} {sessions} sessions   {lags}   {cpu:.2f} CPU s per second", flush=True)
+
+
+async def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("manifest", type=Path)
+    parser.add_argument("--language", default="ko")
+    parser.add_argument("--sessions", type=int, nargs="+", default=[1, 2, 4, 6])
+    parser.add_argument("--seconds", type=float, default=60.0, help="of audio in each session")
+    parser.add_argument("--vosk-server", type=Path, help="asr_server.py of alphacep/vosk-server")
+    parser.add_argument("--vosk-python", type=Path, default=Path(sys.executable), help="a python with websockets<14")
+    arguments = parser.parse_args()
+    programmes = [
+        programme(arguments.manifest, arguments.language, arguments.seconds, 15 * index)
+        for index in range(max(arguments.sessions))
+    ]
+    async with Ours(arguments.language) as ours:
+        for sessions in arguments.sessions:
+            await measure(ours, sessions, programmes)
+    if arguments.vosk_server:
+        async with VoskServer(arguments.vosk_server, arguments.vosk_python) as theirs:
+            for sessions in arguments.sessions:
+                await measure(theirs, sessions, programmes)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

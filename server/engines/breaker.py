@@ -1,0 +1,81 @@
+"""A circuit breaker: what keeps failing is left alone for a while, then tried once. No asyncio, no I/O."""
+
+import time
+from collections.abc import Callable
+from typing import Literal
+
+Circuit = Literal["closed", "open", "half_open"]
+
+
+class CircuitBreaker:
+    """Opens after ``failures`` failed tries in a row, for ``cool_down`` seconds; then one try decides.
+
+    Every try that :meth:`begin` allows ends with one of :meth:`succeeded`, :meth:`failed` and :meth:`abandoned`.
+    """
+
+    def __init__(self, failures: int, cool_down: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self.reason: str | None = None
+        """The newest failure, in one sentence; ``None`` while there is nothing to complain about."""
+        self._most = failures
+        self._cool_down = cool_down
+        self._clock = clock
+        self._failures = 0
+        self._opens_until: float | None = None
+        self._probing = False
+
+    @property
+    def circuit(self) -> Circuit:
+        """``half_open``: the next try decides. While it is under way the circuit is open for everyone else."""
+        if self._opens_until is None:
+            return "closed"
+        return "open" if self._probing or self._clock() < self._opens_until else "half_open"
+
+    def begin(self) -> bool:
+        """Whether a try may be made now."""
+        circuit = self.circuit
+        if circuit == "half_open":
+            self._probing = True
+        return circuit != "open"
+
+    def succeeded(self) -> None:
+        self._failures = 0
+        self._opens_until = None
+        self._probing = False
+        self.reason = None
+
+    def failed(self, reason: str, *, for_good: bool = False) -> None:
+        """Count a failure. ``for_good``: the next try will most likely fail too, open at once and ten times as long."""
+        if self.circuit == "open" and not self._probing:  # a try that began before the circuit opened
+            return
+        self._failures += 1
+        self.reason = reason
+        if for_good or self._probing or self._failures >= self._most:
+            self._opens_until = self._clock() + self._cool_down * (10 if for_good else 1)
+        self._probing = False
+
+    def abandoned(self) -> None:
+        """The try was given up before it showed anything."""
+        self._probing = False
+
+
+class Attempt:
+    """One try, which tells the breaker once how it went."""
+
+    def __init__(self, breaker: CircuitBreaker) -> None:
+        self._breaker = breaker
+        self._decided = False
+
+    def prove(self) -> None:
+        """It works. Whatever breaks it later need not break another."""
+        if not self._decided:
+            self._decided = True
+            self._breaker.succeeded()
+
+    def fail(self, reason: str, *, for_good: bool = False) -> None:
+        if not self._decided:
+            self._decided = True
+            self._breaker.failed(reason, for_good=for_good)
+
+    def end(self) -> None:
+        if not self._decided:
+            self._breaker.abandoned()

@@ -1,0 +1,109 @@
+"""Deepgram, the cloud engine: the account, what its models can do, and whether it can be used now."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+from server.engines.breaker import Attempt, CircuitBreaker
+from server.engines.deepgram_messages import DeepgramError
+from server.engines.deepgram_models import DeepgramCapabilities, live_query, live_url
+from server.engines.deepgram_outgoing import SilenceGate
+from server.engines.deepgram_recognizer import DeepgramRecognizer
+from server.engines.deepgram_socket import connect_live, hang_up
+from server.engines.endpointing import Endpointer, endpointing_seconds
+from server.engines.vad import VoiceActivityDetector
+from server.models import SessionConfig
+from server.settings import Settings
+
+log = logging.getLogger("stt.deepgram")
+
+NO_KEY = "Deepgram is not used: DEEPGRAM_API_KEY is not set."
+
+
+class DeepgramEngine:
+    """What all recognizers share."""
+
+    capabilities = DeepgramCapabilities()
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._has_key = bool(settings.deepgram_key())
+        self._breaker = CircuitBreaker(settings.deepgram_breaker_failures, settings.deepgram_breaker_seconds)
+        self._vad: VoiceActivityDetector | None = None
+        self._streams = 0
+        self._url_for(SessionConfig())  # a wrong base URL stops the server, not the first session
+
+    async def prewarm(self) -> None:
+        """Try the key. That Deepgram can't be used stops nothing: it is said here and by :meth:`status`."""
+        if self._settings.deepgram_skip_silence and self._vad is None:
+            self._vad = await asyncio.to_thread(VoiceActivityDetector)
+        if not self._has_key:
+            log.warning(NO_KEY)
+        elif self._settings.deepgram_probe:
+            try:
+                with self._attempt() as attempt:
+                    await hang_up(await connect_live(self._url_for(SessionConfig()), self._settings))
+                    attempt.prove()
+            except DeepgramError as exc:
+                log.warning("Deepgram can't be used now: %s", exc)
+
+    @asynccontextmanager
+    async def open(self, config: SessionConfig, start: float) -> AsyncIterator[DeepgramRecognizer]:
+        if not self._has_key:
+            raise DeepgramError(NO_KEY, retryable=False)
+        gate = self._gate(config, start)
+        recognizer = DeepgramRecognizer(self._url_for(config), config, start, self._settings, self._attempt, gate)
+        async with asyncio.TaskGroup() as tasks:
+            running = tasks.create_task(recognizer.run(), name="deepgram")
+            yield recognizer
+            running.cancel()
+
+    def status(self) -> dict[str, Any]:
+        circuit = self._breaker.circuit
+        detail = self._breaker.reason if self._has_key else NO_KEY
+        return {
+            "ready": self._has_key and circuit != "open",
+            "circuit": circuit,
+            "streams": self._streams,
+        } | ({"detail": detail} if detail else {})
+
+    async def aclose(self) -> None:
+        """Nothing is kept between sessions."""
+
+    def _url_for(self, config: SessionConfig) -> str:
+        return live_url(self._settings.deepgram_base_url, live_query(config, self._settings.endpointing_ms))
+
+    def _gate(self, config: SessionConfig, start: float) -> SilenceGate | None:
+        if self._vad is None:
+            return None
+        endpointer = Endpointer(
+            self._vad.stream().probabilities,
+            start=start,
+            endpointing=endpointing_seconds(config, self._settings.endpointing_ms),
+            longest=self._settings.max_utterance_seconds,
+        )
+        return SilenceGate(endpointer, start)
+
+    @contextmanager
+    def _attempt(self) -> Iterator[Attempt]:
+        """A connection, from opening to end, that the circuit breaker learns from. A config fails alone."""
+        if not self._breaker.begin():
+            raise DeepgramError(f"Deepgram is left alone for now. {self._breaker.reason}", retryable=False)
+        attempt = Attempt(self._breaker)
+        self._streams += 1
+        try:
+            yield attempt
+        except DeepgramError as exc:
+            if exc.scope != "session":
+                attempt.fail(str(exc), for_good=exc.scope == "account")
+                self._log_circuit()
+            raise
+        finally:
+            self._streams -= 1
+            attempt.end()
+
+    def _log_circuit(self) -> None:
+        if self._breaker.circuit == "open":
+            log.warning("new sessions do without Deepgram for a while: %s", self._breaker.reason)

@@ -1,0 +1,246 @@
+"""One audio stream at Deepgram, over a plain WebSocket.
+
+A recognizer never connects twice. When anything goes wrong it publishes what is settled and fails with a
+:class:`~server.engines.deepgram_messages.DeepgramError`; the session opens another one at its checkpoint.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import AbstractContextManager
+
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed
+
+from server.engines.base import BYTES_PER_SECOND, Usage
+from server.engines.breaker import Attempt
+from server.engines.deepgram_messages import (
+    CLOSE_STREAM,
+    FINALIZE,
+    KEEP_ALIVE,
+    Complaint,
+    DeepgramError,
+    Message,
+    Results,
+    Summary,
+    Unknown,
+    parse_message,
+)
+from server.engines.deepgram_outgoing import Item, Order, Pacer, SilenceGate, Skip, frames
+from server.engines.deepgram_socket import connect_live, hang_up, lost, request_id
+from server.engines.deepgram_utterances import Clock, UtteranceAssembler
+from server.engines.endpointing import Quiet
+from server.models import Recognition, SessionConfig
+from server.settings import Settings
+
+log = logging.getLogger("stt.deepgram")
+
+OUTBOX_FRAMES = 5
+
+
+class DeepgramRecognizer:
+    """One stream. :meth:`run` owns the connection; a second task, the only writer, empties the outbox into it."""
+
+    def __init__(
+        self,
+        url: str,
+        config: SessionConfig,
+        start: float,
+        settings: Settings,
+        attempt: Callable[[], AbstractContextManager[Attempt]],
+        gate: SilenceGate | None,
+    ) -> None:
+        self.usage = Usage()
+        self._url = url
+        self._config = config
+        self._settings = settings
+        self._attempt = attempt
+        self._gate = gate
+        self._clock = Clock(start)
+        self._assembler = UtteranceAssembler(self._clock, config.language, settings.max_utterance_seconds)
+        self._outbox: asyncio.Queue[Item] = asyncio.Queue(OUTBOX_FRAMES)
+        self._results: asyncio.Queue[Recognition | None] = asyncio.Queue()
+        self._patience = asyncio.timeout(None)
+        self._finalizing = False
+        self._finishing = False
+        self._noted: set[str] = set()
+        self._error: DeepgramError | None = None
+        self._reported = asyncio.Event()
+
+    async def send_audio(self, pcm: bytes) -> None:
+        gate = self._gate
+        for item in frames(pcm) if gate is None else await asyncio.to_thread(lambda: gate.push(pcm)):
+            await self._order(item)
+
+    async def finish(self) -> None:
+        for item in self._gate.flush() if self._gate else ():
+            await self._order(item)
+        await self._order(Order.FINISH)
+
+    async def __aiter__(self) -> AsyncIterator[Recognition]:
+        while (recognition := await self._results.get()) is not None:
+            yield recognition
+        if self._error is not None:
+            self._reported.set()
+            raise self._error
+
+    async def run(self) -> None:
+        """Recognise until there is no more audio, or until it can't be done."""
+        try:
+            await self._recognise()
+            self._publish(self._assembler.settle())
+        except DeepgramError as exc:
+            self._error = exc
+            while not self._outbox.empty():  # lets go whoever waits for room
+                self._outbox.get_nowait()
+        self._publish(self._assembler.flush())
+        self._results.put_nowait(None)
+
+    # --- the session's side -----------------------------------------------------------------------------------------
+
+    async def _order(self, item: Item) -> None:
+        """Have the writer do it. After a failure: raise it, once what came before it has been read."""
+        if self._error is None:
+            await self._outbox.put(item)
+        if self._error is not None:
+            await self._reported.wait()
+            raise self._error
+
+    def _publish(self, recognitions: Iterable[Recognition]) -> None:
+        for recognition in recognitions:
+            self._results.put_nowait(recognition)
+
+    # --- Deepgram's side --------------------------------------------------------------------------------------------
+
+    async def _recognise(self) -> None:
+        first = await self._outbox.get()
+        while isinstance(first, Skip | Quiet):
+            self._pass_over(first)
+            first = await self._outbox.get()
+        if isinstance(first, Order):
+            return
+        with self._attempt() as attempt:
+            connection = await connect_live(self._url, self._settings)
+            began = self._now
+            name = request_id(connection.response)
+            log.info("deepgram %s: stream open at %.1f s of the session", name, self._clock.now)
+            try:
+                await self._converse(connection, first, attempt)
+            finally:
+                await hang_up(connection)
+                self.usage.connected_seconds = self._now - began
+                sent, connected = self.usage.sent_seconds, self.usage.connected_seconds
+                log.info("deepgram %s: stream over, %.1f s of audio sent in %.1f s", name, sent, connected)
+
+    async def _converse(self, connection: ClientConnection, first: Item, attempt: Attempt) -> None:
+        """Write and read until the far end is done. Raises :class:`DeepgramError` when it is done too soon."""
+        async with asyncio.TaskGroup() as tasks:
+            writing = tasks.create_task(self._write(connection, first), name="deepgram writer")
+            failure = await self._listen(connection, attempt)
+            writing.cancel()
+        if failure:
+            raise failure
+
+    async def _listen(self, connection: ClientConnection, attempt: Attempt) -> DeepgramError | None:
+        """Read to the end; returns what was wrong with it."""
+        try:
+            async with self._patience:
+                await self._read(connection, attempt)
+        except TimeoutError:
+            if self._finishing and self._assembler.settled:
+                return None
+            seconds = self._settings.deepgram_finish_seconds if self._finishing else self._silence_seconds
+            what = "did not finish within" if self._finishing else "has said nothing for"
+            return DeepgramError(f"Deepgram {what} {seconds:g} s.", retryable=True)
+        except ConnectionClosed as exc:
+            done = self._finishing and (exc.rcvd is not None or self._assembler.settled)
+            return None if done else lost(exc)
+        return None
+
+    async def _read(self, connection: ClientConnection, attempt: Attempt) -> None:
+        while True:
+            message = parse_message(await connection.recv())
+            if not self._finishing:
+                self._patience.reschedule(None)
+            self._publish(self._assembler.take(message))
+            self._note(message)
+            if isinstance(message, Results) and message.is_final:
+                attempt.prove()
+            if isinstance(message, Summary) and self._finishing:
+                return
+
+    def _note(self, message: Message) -> None:
+        if isinstance(message, Complaint | Unknown) and message.kind not in self._noted:
+            self._noted.add(message.kind)
+            log.warning("deepgram: %s: %s", type(message).__name__.lower(), message.kind)
+
+    async def _write(self, connection: ClientConnection, item: Item) -> None:
+        pacer = Pacer(self._settings.deepgram_max_speed, self._now)
+        try:
+            while True:
+                if isinstance(item, bytes):
+                    await asyncio.sleep(pacer.wait(len(item) / BYTES_PER_SECOND, self._now))
+                await self._send(connection, item)
+                if item is Order.FINISH:
+                    return
+                item = await self._next(connection)
+        except ConnectionClosed:
+            return  # the reader says what has happened
+
+    async def _next(self, connection: ClientConnection) -> Item:
+        while True:
+            try:
+                async with asyncio.timeout(self._settings.deepgram_keepalive_seconds):
+                    return await self._outbox.get()
+            except TimeoutError:
+                await self._idle(connection)
+
+    async def _idle(self, connection: ClientConnection) -> None:
+        """No audio for a while: have the last words settled, once; then only keep the stream open."""
+        if not self._finalizing and self._assembler.waiting:
+            await self._send(connection, Order.FINALIZE)
+            return
+        if self._finalizing:
+            self._publish(self._assembler.settle())
+        await connection.send(KEEP_ALIVE)
+
+    async def _send(self, connection: ClientConnection, item: Item) -> None:
+        match item:
+            case bytes():
+                await self._send_frame(connection, item)
+            case Order.FINALIZE:
+                self._finalizing = True
+                await connection.send(FINALIZE)
+            case Order.FINISH:
+                self._finishing = True
+                self._expect_answer(self._settings.deepgram_finish_seconds)
+                await connection.send(CLOSE_STREAM)
+            case _:
+                self._pass_over(item)
+
+    async def _send_frame(self, connection: ClientConnection, pcm: bytes) -> None:
+        self._finalizing = False
+        self._clock.advance(len(pcm))
+        self.usage.sent_seconds += len(pcm) / BYTES_PER_SECOND
+        if self._patience.when() is None:
+            self._expect_answer(self._silence_seconds)
+        await connection.send(pcm)
+
+    def _pass_over(self, item: Skip | Quiet) -> None:
+        if isinstance(item, Skip):
+            self._clock.skip_to(item.to)
+        else:
+            self._publish(self._assembler.quiet(item.through))
+
+    def _expect_answer(self, within: float) -> None:
+        if not self._patience.expired():
+            self._patience.reschedule(self._now + within)
+
+    @property
+    def _silence_seconds(self) -> float:
+        """Interims come every second of audio; without them only the ends of phrases are heard."""
+        return self._settings.deepgram_silence_seconds * (1 if self._config.interim_results else 3)
+
+    @property
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()
