@@ -54,8 +54,8 @@ class _Server:
             *self.command(), env=os.environ | self.environment(), stderr=asyncio.subprocess.DEVNULL
         )
         async with asyncio.timeout(START_SECONDS):
-            while not await self._answers():
-                await asyncio.sleep(0.2)  # noqa: ASYNC110 - another process: there is nothing to be woken by
+            while not await self._answers():  # noqa: ASYNC110 - another process: there is nothing to be woken by
+                await asyncio.sleep(0.2)
         return self
 
     async def __aexit__(
@@ -123,7 +123,7 @@ class OurPlayer:
 
 
 class VoskServer(_Server):
-    """alphacep/vosk-server's websocket script, with the packaged Korean model; ``python`` has vosk and websockets<14."""
+    """alphacep/vosk-server's websocket script with the packaged Korean model, in a ``python`` of its own."""
 
     name = "vosk-server"
 

@@ -149,6 +149,7 @@ class Endpointer:
         skip = round((audio_start - self._quiet_from()) / FRAME_SECONDS)
         self._began = self._now - self._onset * FRAME_SECONDS
         self._last_speech = self._now
+        self._paused = False
         yield Started(self._began, audio_start)
         yield Speech(b"".join(list(self._recent)[skip:]))
         self._recent.clear()
@@ -171,6 +172,7 @@ class Endpointer:
         elif length >= self._longest - FRAME_SECONDS / 2:
             yield Ended(self._now, self._now, cut=True)
             self._accounted = self._began = self._last_speech = self._now
+            self._paused = False
             yield Started(self._now, self._now, continued=True)
 
     def _pause(self, length: float) -> float:

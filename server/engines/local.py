@@ -47,9 +47,9 @@ class LocalEngine:
 
     async def prewarm(self) -> None:
         if self._models is None:
-            self._models = await self._workers.run(Priority.AUDIO, self._load)
+            self._models = await self._workers.run(Priority.UPKEEP, self._load)
             languages = self._models.whisper.languages | {LANGUAGE, DETECT}
-            cost = await self._workers.run(Priority.AUDIO, self._cost)
+            cost = await self._workers.run(Priority.UPKEEP, self._cost)
             self.capabilities = LocalCapabilities(
                 languages=languages,
                 keywords=True,

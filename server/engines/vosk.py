@@ -97,17 +97,17 @@ class VoskUtterance:
         self._fed_bytes += whole
         heard = _partial(self._lent) if whole else ""
         if not heard and self._beginning is not None:
-            heard = self._peek(blocks)
+            heard = self._peek(pcm)
         if not heard or heard == self._newest:
             return None
         self._newest = heard
         self._beginning = None
         return self._interim(heard)
 
-    def _peek(self, blocks: bytes) -> str:
+    def _peek(self, pcm: bytes) -> str:
         """The first word half a second before the model would say it, by a recognizer that nobody needs just now."""
         assert self._beginning is not None
-        self._beginning += blocks
+        self._beginning += pcm
         if len(self._beginning) < self._peek_bytes:
             return ""
         spare = self._vosk.pool.take_idle()

@@ -1,9 +1,9 @@
 """The threads that recognition runs on: few, shared by all sessions, and after the event loop in line for the CPU."""
 
 import asyncio
+import heapq
 import itertools
 import os
-import queue
 import sys
 import threading
 from collections.abc import Callable
@@ -13,28 +13,34 @@ from typing import Any, TypeVar
 
 Result = TypeVar("Result")
 
-NICENESS = 5
+NICENESS = 2
 """Heartbeats and uploads go first when the processors are full."""
 
 
 class Priority(IntEnum):
-    """What goes first when there is more to do than threads: finals are late last, interims are shed first."""
+    """What goes first when there is more to do than threads. ``AUDIO`` is short, everything else takes its time."""
 
-    FINAL = 0
-    AUDIO = 1
+    AUDIO = 0
+    FINAL = 1
     INTERIM = 2
     UPKEEP = 3
-    STOP = 4
 
 
 class Workers:
-    """``threads`` of them (0: one for each processor). Within a priority, first come, first served."""
+    """``threads`` of them (0: one for each processor). Within a priority, first come, first served.
+
+    Long jobs never have all threads: the audio of every session goes on being decoded beside them.
+    """
 
     def __init__(self, threads: int = 0) -> None:
         self.threads = threads or os.cpu_count() or 1
+        self._most_long = max(1, self.threads - 1)
+        self._running_long = 0
         self._order = itertools.count()
-        self._jobs: queue.PriorityQueue[tuple[Priority, int, Future[Any], Callable[[], Any]]] = queue.PriorityQueue()
+        self._jobs: list[tuple[Priority, int, Future[Any], Callable[[], Any]]] = []
+        self._changed = threading.Condition()
         self._started: list[threading.Thread] = []
+        self._closed = False
 
     async def run(self, priority: Priority, work: Callable[[], Result]) -> Result:
         """The result of ``work``. Cancelling takes it out of the line; once begun it runs to its end."""
@@ -42,19 +48,24 @@ class Workers:
 
     def submit(self, priority: Priority, work: Callable[[], Result]) -> "Future[Result]":
         """Have ``work`` done in its turn."""
-        self._start()
         future: Future[Result] = Future()
-        self._jobs.put((priority, next(self._order), future, work))
+        with self._changed:
+            self._start()
+            heapq.heappush(self._jobs, (priority, next(self._order), future, work))
+            self._changed.notify()
         return future
 
     def waiting(self) -> int:
         """Jobs in line."""
-        return self._jobs.qsize()
+        return len(self._jobs)
 
     def close(self) -> None:
-        """What is in line is still done; nothing may be submitted any more."""
-        for _ in self._started:
-            self._jobs.put((Priority.STOP, next(self._order), Future(), _nothing))
+        """What runs is let run; what is in line is dropped."""
+        with self._changed:
+            self._closed = True
+            for *_, future, _ in self._jobs:
+                future.cancel()
+            self._changed.notify_all()
 
     def _start(self) -> None:
         while len(self._started) < self.threads:
@@ -66,12 +77,28 @@ class Workers:
     def _work(self) -> None:
         if sys.platform == "linux":  # elsewhere niceness belongs to the whole process
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
-        while True:
-            priority, _, future, work = self._jobs.get()
-            if priority is Priority.STOP:
-                return
+        while (job := self._next()) is not None:
+            priority, _, future, work = job
             if future.set_running_or_notify_cancel():
                 _settle(future, work)
+            if priority is not Priority.AUDIO:
+                with self._changed:
+                    self._running_long -= 1
+                    self._changed.notify()
+
+    def _next(self) -> tuple[Priority, int, Future[Any], Callable[[], Any]] | None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or self._may_begin())
+            if self._closed:
+                return None
+            job = heapq.heappop(self._jobs)
+            if job[0] is not Priority.AUDIO:
+                self._running_long += 1
+            return job
+
+    def _may_begin(self) -> bool:
+        # audio sorts first: if a long job is at the head, there is no audio in line
+        return bool(self._jobs) and (self._jobs[0][0] is Priority.AUDIO or self._running_long < self._most_long)
 
 
 def _settle(future: "Future[Any]", work: Callable[[], Any]) -> None:
@@ -81,7 +108,3 @@ def _settle(future: "Future[Any]", work: Callable[[], Any]) -> None:
         future.set_exception(exc)
     else:
         future.set_result(result)
-
-
-def _nothing() -> None:
-    """The work of a job that only stops its thread."""
