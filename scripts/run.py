@@ -103,9 +103,7 @@ async def run() -> None:
     address = ("--host", HOST, "--port", str(SERVER_PORT))
     async with AsyncExitStack() as started:
         print("Starting the server …")
-        server = await started.enter_async_context(
-            running("uvicorn", "server.main:app", *address, "--timeout-graceful-shutdown", "10")
-        )
+        server = await started.enter_async_context(running("uvicorn", "server.main:app", *address))
         await first_of(stop.wait(), until_ready(server))
         if stop.is_set():
             return

@@ -8,8 +8,10 @@ import av
 import numpy as np
 from av.audio.codeccontext import AudioCodecContext
 
-from server.engines.base import SAMPLE_RATE
+from server.containers import ContainerDecoder
+from server.engines.base import BYTES_PER_SECOND, SAMPLE_RATE
 from server.errors import AudioError
+from server.frames import is_certain, mpeg_audio_in
 from server.models import SessionConfig
 from server.session_log.base import Checkpoint
 
@@ -17,13 +19,20 @@ CONTAINERS = {b"OggS": "Ogg", b"\x1aE\xdf\xa3": "WebM", b"fLaC": "FLAC", b"ID3":
 MAX_WAV_HEADER_BYTES = 65_536
 MAGIC_BYTES = 12
 """So many first bytes tell the container."""
+COMPRESSED_SLICE_BYTES, RAW_SLICE_BYTES = 4_096, 2 * BYTES_PER_SECOND
+"""A few bytes of compressed audio may be much of it."""
 
 
 def container_of(head: bytes) -> str | None:
-    """Name of the container that an upload with these first bytes is in; ``None``: it has none."""
+    """Name of the container that an upload with these first bytes is in; ``None``: it has none.
+
+    MP3 and AAC without a tag have no magic number: as far as ``head`` reaches it must be frames of them.
+    """
     if head[:4] in (b"RIFF", b"RF64") and head[8:12] == b"WAVE":
         return "WAV"
-    return next((name for magic, name in CONTAINERS.items() if head.startswith(magic)), None)
+    if head[4:8] == b"ftyp":
+        return "MP4"
+    return next((name for magic, name in CONTAINERS.items() if head.startswith(magic)), mpeg_audio_in(head))
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +161,38 @@ class Resampler:
         return b"".join(np.asarray(part.to_ndarray(), "<i2").tobytes() for part in resampled)
 
 
+class RawDecoder:
+    """PCM, as it is or behind the ``header`` of a WAV, from a checkpoint on."""
+
+    def __init__(self, config: SessionConfig, checkpoint: Checkpoint, header: WavHeader | None = None) -> None:
+        self._base = checkpoint
+        self._position = checkpoint.offset
+        self._format = header.format if header else raw_format(config)
+        self._resampler = Resampler(self._format)
+        self._audio_bytes: int | None = None
+        if header and header.audio_bytes is not None:
+            self._audio_bytes = max(0, header.length + header.audio_bytes - checkpoint.offset)
+
+    @property
+    def seconds(self) -> float:
+        return self._base.seconds + (self._position - self._base.offset) / self._format.bytes_per_second
+
+    def decode(self, data: bytes) -> bytes:
+        self._position += len(data)
+        if self._audio_bytes is not None:  # what follows the samples of a WAV is no audio
+            data = data[: self._audio_bytes]
+            self._audio_bytes -= len(data)
+        return self._resampler.decode(data)
+
+    def flush(self) -> bytes:
+        return self._resampler.flush()
+
+    def checkpoint_at(self, seconds: float) -> Checkpoint:
+        fed = (self._position - self._base.offset) // self._format.frame_bytes
+        frames = min(max(0, round((seconds - self._base.seconds) * self._format.rate)), fed)
+        return replace(self._base, offset=self._base.offset + frames * self._format.frame_bytes, seconds=seconds)
+
+
 class AudioDecoder:
     """One session's upload from a checkpoint on: ``decode``, ``flush``, and the byte that belongs to a time.
 
@@ -163,71 +204,65 @@ class AudioDecoder:
         self._config = config
         self._base = checkpoint
         self._held = b""
-        self._audio_bytes: int | None = None
-        self._format: SampleFormat | None = None
-        self._resampler: Resampler | None = None
-        if checkpoint.prelude:
-            self._begin(parse_wav_header(checkpoint.prelude))
+        self._decoder: RawDecoder | ContainerDecoder | None = None
+        container = container_of(checkpoint.prelude)
+        if container == "WAV":
+            self._decoder = RawDecoder(config, checkpoint, parse_wav_header(checkpoint.prelude))
+        elif container:
+            self._decoder = ContainerDecoder(container, checkpoint)
         elif config.encoding != "auto" or checkpoint.offset:
-            self._begin(None)
+            self._decoder = RawDecoder(config, checkpoint)
+
+    @property
+    def is_raw(self) -> bool:
+        """Decoding takes next to no time."""
+        return isinstance(self._decoder, RawDecoder)
+
+    @property
+    def slice_bytes(self) -> int:
+        """How much to feed at once."""
+        return RAW_SLICE_BYTES if self.is_raw else COMPRESSED_SLICE_BYTES
 
     @property
     def seconds(self) -> float:
         """Time on the audio clock up to which bytes have been fed."""
-        if self._format is None:
-            return self._base.seconds
-        return self._base.seconds + max(0, self.position - self._base.offset) / self._format.bytes_per_second
+        return self._decoder.seconds if self._decoder else self._base.seconds
 
     def decode(self, data: bytes) -> bytes:
         """PCM of the next bytes of the upload. Raises :class:`AudioError`."""
         self.position += len(data)
-        if self._resampler is None:
-            data = self._detect(data)
-        if self._audio_bytes is not None:  # what follows the samples of a WAV is no audio
-            data = data[: self._audio_bytes]
-            self._audio_bytes -= len(data)
-        return self._resampler.decode(data) if self._resampler else b""
+        if self._decoder is None:
+            self._held += data
+            self._decoder = self._detect()
+            if self._decoder is None:
+                return b""
+            data, self._held = self._held[self._base.offset :], b""  # the header of a WAV is told already
+        return self._decoder.decode(data)
 
     def flush(self) -> bytes:
-        """PCM of what is still held back; nothing comes after it."""
+        """PCM of what is still held back; nothing comes after it. Raises :class:`AudioError`."""
         held = b""
-        if self._resampler is None:
-            if container_of(self._held):
+        if self._decoder is None:
+            if container_of(self._held) and is_certain(self._held):
                 raise AudioError("The upload ended inside its header.")
-            held = self._begin(None)
-        assert self._resampler is not None
-        return self._resampler.decode(held) + self._resampler.flush()
+            self._decoder, held = RawDecoder(self._config, self._base), self._held
+        return self._decoder.decode(held) + self._decoder.flush()
 
     def checkpoint_at(self, seconds: float) -> Checkpoint:
         """The place in the upload that belongs to a time on the audio clock."""
-        if self._format is None:
-            return self._base
-        fed = (self.position - self._base.offset) // self._format.frame_bytes
-        frames = min(max(0, round((seconds - self._base.seconds) * self._format.rate)), fed)
-        return replace(self._base, offset=self._base.offset + frames * self._format.frame_bytes, seconds=seconds)
+        return self._decoder.checkpoint_at(seconds) if self._decoder else self._base
 
-    def _detect(self, data: bytes) -> bytes:
-        """Find out the format from the first bytes; returns the audio bytes among them."""
-        self._held += data
-        if len(self._held) < MAGIC_BYTES:
-            return b""
+    def _detect(self) -> RawDecoder | ContainerDecoder | None:
+        """The decoder for what begins with the bytes that are held; ``None`` while they don't tell."""
+        if len(self._held) < MAGIC_BYTES or not is_certain(self._held):
+            return None
         container = container_of(self._held)
         if container is None:
-            return self._begin(None)
+            return RawDecoder(self._config, self._base)
         if container != "WAV":
-            raise AudioError(f"{container} audio is not supported; send PCM16 or WAV.")
+            return ContainerDecoder(container, self._base)
         header = parse_wav_header(self._held)
         if header is None:
-            return b""
-        length = header.length
-        self._base = replace(self._base, offset=length, prelude=self._held[:length])
-        return self._begin(header)[length:]
-
-    def _begin(self, header: WavHeader | None) -> bytes:
-        """Start decoding; returns the bytes that were held back for finding out the format."""
-        self._format = header.format if header else raw_format(self._config)
-        self._resampler = Resampler(self._format)
-        if header and header.audio_bytes is not None:
-            self._audio_bytes = max(0, header.length + header.audio_bytes - self._base.offset)
-        held, self._held = self._held, b""
-        return held
+            return None
+        self._base = replace(self._base, offset=header.length, prelude=self._held[: header.length])
+        return RawDecoder(self._config, self._base, header)

@@ -4,7 +4,8 @@ import asyncio
 import base64
 import binascii
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from http import HTTPStatus
 from typing import Any, TypeVar
 
@@ -14,7 +15,7 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
-from starlette.types import Send
+from starlette.types import Receive, Scope, Send
 
 from server.errors import BodyTooLarge, InvalidJSON, InvalidRequest, RequestError, UnsupportedType, UploadTimeout
 from server.settings import Settings
@@ -61,7 +62,7 @@ async def read_json(request: Request, model: type[Model], limit: int, settings: 
                 body += piece
                 if len(body) > limit:
                     raise BodyTooLarge(f"The body may have {limit} bytes.")
-    except TimeoutError:
+    except (TimeoutError, ClientDisconnect):
         raise UploadTimeout("The body stopped arriving; nothing of it was stored.") from None
     if not body:
         return None
@@ -116,19 +117,28 @@ class EventStreamResponse(StreamingResponse):
 
     media_type = "text/event-stream"
 
-    def __init__(self, frames: AsyncIterator[bytes], send_timeout: float) -> None:
+    def __init__(self, frames: AsyncGenerator[bytes, None], send_timeout: float) -> None:
         super().__init__(frames, headers=STREAM_HEADERS)
+        self._frames = frames
         self._send_timeout = send_timeout
+        self._connection: Any = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # ASGI has no way to hang up; uvicorn's ``receive`` is a method of what holds the connection
+        self._connection = getattr(getattr(receive, "__self__", None), "transport", None)
+        await super().__call__(scope, receive, send)
 
     async def stream_response(self, send: Send) -> None:
         async def send_in_time(message: Any) -> None:
             async with asyncio.timeout(self._send_timeout):
                 await send(message)
 
-        try:
-            await super().stream_response(send_in_time)
-        except TimeoutError as exc:  # what a server does when the connection is gone, so Starlette ends quietly
-            raise OSError("the reader takes nothing") from exc
+        async with aclosing(self._frames):
+            try:
+                await super().stream_response(send_in_time)
+            except TimeoutError:
+                if self._connection is not None:  # closing it would wait for the reader, for ever
+                    self._connection.abort()
 
 
 def problem(status: int, code: str, detail: str, headers: dict[str, str] | None = None, **extra: Any) -> Response:

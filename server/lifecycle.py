@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -9,6 +10,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
+import uvicorn
 from fastapi import FastAPI
 
 from server.engines.base import Engine
@@ -18,6 +20,10 @@ from server.streaming_manager import StreamingSessionManager
 from server.stt_service import STTService, load_engines
 
 log = logging.getLogger("stt")
+
+SEPARATE_PROCESSES = "Sessions are kept in this process's memory: start one worker (no --workers, WEB_CONCURRENCY=1).\n"
+STARTUP_FAILED = 3
+"""The exit status that Uvicorn and Gunicorn understand as: starting this worker again is of no use."""
 
 
 @asynccontextmanager
@@ -48,7 +54,9 @@ async def running(
 
     async with asyncio.TaskGroup() as tasks:
         halves = [tasks.create_task(service.run()), tasks.create_task(manager.run())]
-        on_stop_signal(lambda: tasks.create_task(drain()))
+        for half in halves:  # when one fails, the server must not look alive
+            half.add_done_callback(lambda _: setattr(manager, "draining", True))
+        on_stop_signal(lambda: tasks.create_task(drain()), settings.drain_seconds)
         log.info("ready")
         yield
         await drain()
@@ -59,7 +67,7 @@ async def running(
         await engine.aclose()
 
 
-def on_stop_signal(stop: Callable[[], object]) -> None:
+def on_stop_signal(stop: Callable[[], object], drain_seconds: float) -> None:
     """Call ``stop`` on the event loop when the process is told to stop, then do what was done before.
 
     Uvicorn closes the lifespan only after all connections have closed, and an event stream stays open until its
@@ -69,6 +77,7 @@ def on_stop_signal(stop: Callable[[], object]) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         before = signal.getsignal(number)
         if callable(before):
+            _bound_patience(before, drain_seconds)
 
             def handle(signum: int, frame: Any, before: Callable[..., Any] = before) -> None:
                 loop.call_soon_threadsafe(stop)
@@ -80,7 +89,15 @@ def on_stop_signal(stop: Callable[[], object]) -> None:
                 return
 
 
+def _bound_patience(handler: Any, drain_seconds: float) -> None:
+    """A viewer that takes nothing, or an upload that pauses, would keep Uvicorn for as long as it likes."""
+    server = getattr(handler, "__self__", None)
+    if isinstance(server, uvicorn.Server) and server.config.timeout_graceful_shutdown is None:
+        server.config.timeout_graceful_shutdown = math.ceil(drain_seconds) + 1
+
+
 def refuse_separate_processes(settings: Settings) -> None:
     """Sessions live in the memory of one process: a second one would not know them."""
-    if settings.web_concurrency > 1 or "--workers" in sys.argv[1:]:
-        sys.exit("Sessions are kept in this process's memory: start one worker (no --workers, WEB_CONCURRENCY=1).")
+    if settings.web_concurrency > 1 or any(each.partition("=")[0] == "--workers" for each in sys.argv[1:]):
+        sys.stderr.write(SEPARATE_PROCESSES)
+        sys.exit(STARTUP_FAILED)

@@ -55,7 +55,7 @@ class Settings(BaseSettings):
     engine_retries: int = Field(3, ge=0)
     """Reopenings without a final in between."""
     lease_seconds: float = Field(5.0, gt=0)
-    drain_seconds: float = Field(1.0, ge=0)
+    drain_seconds: float = Field(0.7, ge=0)
     """At shutdown: time for the last finals."""
     endpointing_ms: int | None = Field(None, ge=100, le=5000)
     """Silence that ends an utterance, where the session does not say. Empty: by language."""

@@ -106,7 +106,8 @@ class STTService:
             log.info("session %s is not ours any more", lease.session_id[:12])
         finally:
             recognition.count_costs()
-            del self._owned[lease.session_id]
+            if self._owned.get(lease.session_id) is lease:  # else it was lost, and claimed again by us
+                del self._owned[lease.session_id]
             if not self._owned:
                 self._none_owned.set()
 
@@ -174,7 +175,10 @@ class _SessionRecognition:
         decoder = AudioDecoder(config, checkpoint)
         recognizer: Recognizer | None = None
         try:
-            async with engine.open(config, checkpoint.seconds) as recognizer, asyncio.TaskGroup() as tasks:
+            async with contextlib.AsyncExitStack() as stack:
+                async with _patience(self._settings, "The recognizer does not open."):
+                    recognizer = await stack.enter_async_context(engine.open(config, checkpoint.seconds))
+                tasks = await stack.enter_async_context(asyncio.TaskGroup())
                 publishing = tasks.create_task(self._publish(config, decoder, recognizer, checkpoint.engine))
                 await self._feed(decoder, recognizer)
                 async with _patience(self._settings, "The recognizer did not come to an end."):

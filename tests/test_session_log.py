@@ -545,12 +545,13 @@ async def test_session_end_ends_the_session_and_drops_its_audio(log: SessionLog)
     assert await log.open_sessions() == []
 
 
-async def test_the_reason_to_finish_is_the_reason_of_the_end(log: SessionLog) -> None:
+async def test_the_reason_of_the_end_is_the_one_that_its_event_tells(log: SessionLog) -> None:
     await log.finish_audio("s", "idle_timeout")
-    await log.append_events(await claimed(log), [end("closed")])
+    assert (await log.state("s")).reason == "idle_timeout"
+    await log.append_events(await claimed(log), [end("engine_failed")])
     await log.finish_audio("s", "too late")
     state = await log.state("s")
-    assert (state.status, state.reason) == ("ended", "idle_timeout")
+    assert (state.status, state.reason) == ("ended", "engine_failed")
 
 
 async def test_nothing_is_appended_after_the_end(log: SessionLog) -> None:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
+from server.engines.base import Capabilities
 from server.engines.breaker import Attempt, CircuitBreaker
 from server.engines.deepgram_messages import DeepgramError
 from server.engines.deepgram_models import DeepgramCapabilities, live_query, live_url
@@ -25,7 +26,7 @@ NO_KEY = "Deepgram is not used: DEEPGRAM_API_KEY is not set."
 class DeepgramEngine:
     """What all recognizers share."""
 
-    capabilities = DeepgramCapabilities()
+    capabilities: Capabilities = DeepgramCapabilities()
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings

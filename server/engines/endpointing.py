@@ -119,11 +119,12 @@ class Endpointer:
 
     def flush(self) -> Iterator[Segment]:
         """The audio is over: end the utterance that is under way."""
+        end = self._now + len(self._rest) / FRAME_BYTES * FRAME_SECONDS
         if self._began is not None:
             yield Speech(self._rest)
-            yield self._end(self._now)
+            yield self._end(end)
         else:
-            yield Quiet(self._now)
+            yield Quiet(end)
         self._rest = b""
 
     @property

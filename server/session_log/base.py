@@ -18,12 +18,14 @@ class Checkpoint:
 
     ``offset`` counts bytes of the upload, ``seconds`` is the same place on the audio clock. ``prelude`` is what a
     fresh decoder must be fed before the bytes at ``offset`` (a container's header). ``engine`` recognises from here.
+    In compressed audio ``offset`` is up to ``skip_seconds`` earlier: the decoder drops what comes before ``seconds``.
     """
 
     offset: int = 0
     seconds: float = 0.0
     prelude: bytes = b""
     engine: str = ""
+    skip_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -280,7 +280,7 @@ class _Session:
             self._move_checkpoint(checkpoint)
         if endings:
             self.status, self.ended_at = "ended", now
-            self.reason = self.reason or endings[0]
+            self.reason = endings[0] or self.reason
             self.audio = bytearray()
         self.wake()
 

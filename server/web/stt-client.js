@@ -1,5 +1,6 @@
 /**
- * Real-time speech-to-text over plain HTTP, for web pages and Node. No dependency; pcm-worklet.js lies beside it.
+ * Real-time speech-to-text over plain HTTP, for web pages and Node. It needs nothing but the files beside it:
+ * event-stream.js, kept-audio.js, stt-wire.js and, for the microphone, microphone.js and pcm-worklet.js.
  *
  *     import { Microphone, STTClient } from 'http://localhost:8001/web/stt-client.js';
  *
@@ -18,35 +19,16 @@
  * of cuts; events come down with ids, each once and in order.
  */
 
-const FIRST_DELAY_SECONDS = 0.2;
-const LONGEST_DELAY_SECONDS = 5;
-const REQUEST_SECONDS = 40; // longer than a server waits for room before it answers 429
+import { EventStream } from './event-stream.js';
+import { KeptAudio } from './kept-audio.js';
+import { delaySeconds, request, serverAway, Signal, STTError } from './stt-wire.js';
+
+export { Microphone } from './microphone.js';
+export { STTError };
+
 const FINISH_SECONDS = 90; // longer than a server waits for the last finals
 const LAST_EVENTS_SECONDS = 5;
-const REPLAY_SECONDS = 60; // an utterance and its recognition take less
-const CLOSED = 2; // EventSource's
-
-/**
- * Everything that goes wrong. `code` is one of the server's, or
- * `server_away` (no usable answer), `session_lost` (the server does not know the session, or has other audio of it),
- * `buffer_full` (more audio waits than may), `closed` (after `finish` or `close`), and the microphone's
- * `insecure_origin`, `permission_denied`, `no_microphone`, `microphone_busy`.
- */
-export class STTError extends Error {
-    /** @param {string} code @param {string} detail */
-    constructor(code, detail, { status = 0, retryAfter = 0, document = {}, retryable = false, cause } = {}) {
-        super(detail, { cause });
-        this.name = 'STTError';
-        this.code = code;
-        this.status = status;
-        /** Seconds that the server asks to wait. */
-        this.retryAfter = retryAfter;
-        /** The whole problem document. */
-        this.document = document;
-        /** Whether another try of the same request can help. */
-        this.retryable = retryable;
-    }
-}
+const TEN_MINUTES = 10 * 60 * 32_000; // in bytes of a microphone's audio
 
 /** One server. */
 export class STTClient {
@@ -58,23 +40,18 @@ export class STTClient {
      * @param {string | URL} baseUrl
      * @param {object} [options]
      * @param {string} [options.apiKey] sent as a bearer token
-     * @param {number} [options.stallSeconds] an event stream that is silent for so long (heartbeats come each second) is
-     *     opened anew
-     * @param {number} [options.bufferBytes] unconfirmed audio that a session keeps; the default is ten minutes
+     * @param {number} [options.stallSeconds] a stream that is silent for so long (heartbeats come each second) is dead
+     * @param {number} [options.bufferBytes] unconfirmed audio that a session keeps at most
      * @param {number} [options.chunkBytes] of one POST
-     * @param {typeof fetch} [options.fetch] @param {typeof EventSource} [options.EventSource] where there is no other
+     * @param {typeof fetch} [options.fetch]
+     * @param {typeof EventSource} [options.EventSource]
      */
-    constructor(baseUrl = globalThis.location?.origin, options = {}) {
+    constructor(baseUrl = globalThis.location?.origin, { apiKey, fetch, ...options } = {}) {
         this.#base = new URL(`${baseUrl}`.replace(/\/?$/, '/'));
-        this.#key = options.apiKey;
-        this.#fetch = options.fetch ?? ((...request) => globalThis.fetch(...request));
-        this.options = {
-            stallSeconds: 10,
-            bufferBytes: 10 * 60 * 32_000,
-            chunkBytes: 65_536,
-            EventSource: globalThis.EventSource,
-            ...options,
-        };
+        this.#key = apiKey;
+        this.#fetch = fetch ?? ((...given) => globalThis.fetch(...given));
+        const { EventSource } = globalThis;
+        this.options = { stallSeconds: 10, bufferBytes: TEN_MINUTES, chunkBytes: 65_536, EventSource, ...options };
     }
 
     /** What the server can do, and its limits. @returns {Promise<object>} */
@@ -83,8 +60,8 @@ export class STTClient {
     }
 
     /**
-     * Open a session. Tries for `giveUpSeconds` to reach the server; a refusal (`too_many_sessions`, `draining`, …) is
-     * raised at once.
+     * Open a session. Tries for `giveUpSeconds` to reach the server; a refusal (`too_many_sessions`, `draining`,
+     * `invalid_request`, …) is raised at once.
      * @param {object} [config] the fields of the server's `SessionConfig`
      * @returns {Promise<STTSession>}
      */
@@ -93,79 +70,62 @@ export class STTClient {
         const deadline = Date.now() + giveUpSeconds * 1000;
         for (let failures = 1; ; failures++) {
             try {
-                const answer = await this.request('POST', 'sessions', { headers, body: JSON.stringify({ config }) });
-                return new STTSession(this, answer.document);
+                const body = JSON.stringify({ config });
+                const { document } = await this.request('POST', 'sessions', { headers, body });
+                if (!document.session_id) throw serverAway('Something else answers at this address.');
+                return new STTSession(this, document);
             } catch (error) {
-                const wait = delaySeconds(failures, error.retryAfter);
-                if (error.code !== 'server_away' || Date.now() + wait * 1000 > deadline) throw error;
-                await new Promise((resume) => setTimeout(resume, wait * 1000));
+                const seconds = delaySeconds(failures, error.retryAfter);
+                if (error.code !== 'server_away' || Date.now() + seconds * 1000 > deadline) throw error;
+                await new Signal().wait(seconds);
             }
         }
     }
 
     /**
      * Take up a session that exists: `send` goes on at the first byte that the server lacks, events come from `after`.
-     * @param {string} sessionId @param {number} [after] @returns {Promise<STTSession>}
+     * @param {string} sessionId
+     * @param {number} [after]
+     * @returns {Promise<STTSession>}
      */
     async session(sessionId, after = 0) {
         const { document } = await this.request('GET', `sessions/${encodeURIComponent(sessionId)}`);
         return new STTSession(this, document, after);
     }
 
-    /** @param {string} path relative to the server's address; a path from the server may begin with a slash */
+    /** @param {string} path below the server's address, also if it begins with a slash @returns {URL} */
     url(path) {
         return new URL(path.replace(/^\//, ''), this.#base);
     }
 
     /** Ask once. Raises `STTError`. @returns {Promise<{status: number, text: string, document: object}>} */
-    async request(method, path, { headers = {}, body, signal, seconds = REQUEST_SECONDS, token } = {}) {
+    request(method, path, { headers = {}, token, ...options } = {}) {
         const key = this.#key ?? token;
-        const signals = [AbortSignal.timeout(seconds * 1000), ...(signal ? [signal] : [])];
-        let answer, text;
-        try {
-            answer = await this.#fetch(this.url(path), {
-                method,
-                headers: { ...headers, ...(key && { Authorization: `Bearer ${key}` }) },
-                body,
-                cache: 'no-store',
-                signal: any(signals),
-            });
-            text = await answer.text();
-        } catch (cause) {
-            throw new STTError('server_away', 'The server does not answer.', { retryable: true, cause });
-        }
-        const type = answer.headers.get('Content-Type') ?? '';
-        const document = type.includes('json') ? parsed(text) : {};
-        if (!answer.ok) throw refusal(answer, document);
-        return { status: answer.status, text, document };
+        const all = key ? { ...headers, Authorization: `Bearer ${key}` } : headers;
+        return request(this.#fetch, this.url(path), { method, headers: all, ...options });
     }
 }
 
 /**
- * One session. Its events are the wire's: `token`, `final`, `speech_start`, `speech_end`, `error`, `session_end`,
- * `heartbeat`, with the wire's `data` as `detail`; and its own:
- * `progress` (audio was taken or confirmed), `connection` (`detail.online`: whether the server can be reached),
- * `failed` (`detail` is an `STTError`: the session takes no more audio, and `unrecognized` has what it lacks).
+ * One session. Its events are the wire's, with the wire's `data` as `detail`: `token`, `final`, `speech_start`,
+ * `speech_end`, `error`, `heartbeat`, `session_end`. And its own: `progress` (audio was taken or confirmed),
+ * `connection` (`detail.online`: whether the server can be reached), `failed` (`detail` is an `STTError`: the session
+ * takes no more audio; `unrecognized` has what it owes).
  */
 export class STTSession extends EventTarget {
     #client;
     #path;
     #token;
-    #streamUrl;
+    #stream;
     #audio;
-    #bytesPerSecond;
-    #lastEventId;
-    #source = null;
-    #lastFrame = 0;
-    #watchdog;
+    #finals;
     #inFlight = null;
+    #failures = 0;
     #away = new Set();
     #moreAudio = new Signal();
     #tryAgain = new Signal();
     #confirmed = new Signal();
-    #ending = new Signal();
-    #finishing = false;
-    #closed = false;
+    #ended = new Signal();
     #onOnline = () => this.#hurry();
 
     /** Use `STTClient.createSession` or `STTClient.session`. */
@@ -174,20 +134,18 @@ export class STTSession extends EventTarget {
         this.id = document.session_id;
         /** The engine that recognises now. */
         this.engine = document.engine;
+        /** The whole configuration. */
         this.config = document.config;
-        /** Why it ended, as in `session_end`; null while it goes on. @type {string | null} */
-        this.reason = null;
-        /** Why it failed. @type {STTError | null} */
+        /** `open`, `finishing` (no more audio is taken), `ended`, `failed`, `closed` */
+        this.status = 'open';
+        /** What made it fail. @type {STTError | null} */
         this.failure = null;
         this.#client = client;
         this.#path = `sessions/${encodeURIComponent(this.id)}`;
         this.#token = document.session_token;
-        this.#streamUrl = document.stream_url ?? `${this.#path}/stream`;
-        this.#audio = new KeptAudio(document.offset ?? 0);
-        this.#bytesPerSecond = bytesPerSecond(this.config);
-        this.#lastEventId = after;
-        this.#listen();
-        this.#watchdog = setInterval(() => this.#watch(), 1000);
+        this.#finals = after ? Infinity : 0;
+        this.#audio = new KeptAudio(document.offset ?? 0, this.config);
+        this.#stream = this.#listen(client.url(document.stream_url ?? `${this.#path}/stream`), after);
         globalThis.addEventListener?.('online', this.#onOnline);
         this.#upload();
     }
@@ -197,9 +155,9 @@ export class STTSession extends EventTarget {
         return this.#audio.end - this.#audio.confirmed;
     }
 
-    /** The same in seconds; only of raw samples (`encoding` is not `auto`), else 0. */
+    /** The same in seconds, of raw samples; 0 where `encoding` is `auto`. */
     get waitingSeconds() {
-        return this.#bytesPerSecond ? this.waitingBytes / this.#bytesPerSecond : 0;
+        return this.#audio.seconds(this.waitingBytes);
     }
 
     /** Bytes that the server has stored for certain. */
@@ -207,56 +165,60 @@ export class STTSession extends EventTarget {
         return this.#audio.confirmed;
     }
 
+    /** Whether the server can be reached. */
     get online() {
         return this.#away.size === 0;
     }
 
     /**
-     * Take audio for the upload; it is sent in order until it is confirmed. Raises `buffer_full` (nothing was taken),
-     * `closed`. After a failure it is still kept, for `unrecognized`.
-     * @param {ArrayBuffer | Uint8Array} bytes
+     * Take audio for the upload, in which it is kept until the server has confirmed it. Raises `buffer_full` (nothing
+     * was taken) and `closed`. What comes after a failure is still kept, for `unrecognized`.
+     * @param {ArrayBuffer | ArrayBufferView} audio
      */
-    send(bytes) {
-        if (this.#finishing || (this.#closed && !this.failure)) throw new STTError('closed', 'The session is finished.');
-        if (this.waitingBytes + bytes.byteLength > this.#client.options.bufferBytes) {
+    send(audio) {
+        if (this.status !== 'open' && this.status !== 'failed') throw closed();
+        if (this.waitingBytes + audio.byteLength > this.#client.options.bufferBytes) {
             throw new STTError('buffer_full', 'Too much audio waits for the server.');
         }
-        this.#audio.append(bytes instanceof Uint8Array ? bytes : new Uint8Array(bytes));
+        this.#audio.append(audio);
         this.#moreAudio.fire();
         this.#tell('progress');
     }
 
-    /** Send a file as it is, at the pace of the server. @param {Blob} blob */
-    async sendBlob(blob, sliceBytes = this.#client.options.chunkBytes) {
-        for (let at = 0; at < blob.size; at += sliceBytes) {
-            this.send(await blob.slice(at, at + sliceBytes).arrayBuffer());
-            await this.#until(() => this.waitingBytes <= sliceBytes);
+    /** Send a file as it is, at the pace of the server. Raises what made the session fail. @param {Blob} blob */
+    async sendBlob(blob) {
+        const { chunkBytes } = this.#client.options;
+        for (let at = 0; at < blob.size; at += chunkBytes) {
+            await this.#waitUntilAtMost(chunkBytes);
+            this.send(await blob.slice(at, at + chunkBytes).arrayBuffer());
         }
     }
 
     /** Wait until everything sent so far is confirmed. Raises what made the session fail. */
-    async flush() {
-        await this.#until(() => this.waitingBytes === 0);
+    flush() {
+        return this.#waitUntilAtMost(0);
     }
 
     /**
-     * Send what is left, let the server recognise it, and return the whole transcript. Waits for the server for as long
-     * as it takes. Every `final` has been dispatched when it returns.
-     * @returns {Promise<object>} `text`, `segments`, `duration`, …
+     * Send what is left, let the server recognise it, and return the whole transcript (`text`, `segments`, `duration`).
+     * Waits for the server for as long as it takes. Every `final` has been dispatched when it returns.
+     * @returns {Promise<object>}
      */
     async finish() {
-        this.#finishing = true;
+        if (this.status === 'open') this.status = 'finishing';
         await this.flush();
-        const { document } = await this.#insist('DELETE', this.#path, { seconds: FINISH_SECONDS });
-        if (!this.#closed) await this.#ending.wait(LAST_EVENTS_SECONDS);
-        this.close();
-        return document;
+        const transcript = await this.#finishOnServer();
+        if (this.status === 'finishing') await this.#ended.wait(LAST_EVENTS_SECONDS);
+        if (this.failure) throw this.failure;
+        for (const segment of transcript.segments.slice(this.#finals)) this.#take('final', segment);
+        this.#stop('ended');
+        return transcript;
     }
 
     /** What is final so far: an object for `json`, else text. @param {'json' | 'text' | 'srt' | 'vtt'} format */
     async transcript(format = 'json') {
-        const answer = await this.#request('GET', `${this.#path}/transcript?format=${format}`);
-        return format === 'json' ? answer.document : answer.text;
+        const { document, text } = await this.#request('GET', `${this.#path}/transcript?format=${format}`);
+        return format === 'json' ? document : text;
     }
 
     /** Where the server stands: `status`, `offset`, `recognized_seconds`, … @returns {Promise<object>} */
@@ -270,45 +232,35 @@ export class STTSession extends EventTarget {
         await this.#request('DELETE', `${this.#path}?purge=true`);
     }
 
-    /** Leave the session as it is on the server: no more events, no more audio. Idempotent. */
+    /** Leave the session as it is on the server. No event comes any more, no audio goes. Idempotent. */
     close() {
-        this.#closed = true;
-        this.#source?.close();
-        clearInterval(this.#watchdog);
-        globalThis.removeEventListener?.('online', this.#onOnline);
-        this.#inFlight?.abort();
-        for (const signal of [this.#moreAudio, this.#tryAgain, this.#confirmed, this.#ending]) signal.fire();
+        this.#stop('closed');
     }
 
     /**
-     * The audio that no final accounts for, to be sent to another session after this one failed: of raw samples all
-     * since the newest final (so that what a dead server had taken is not lost), else what was not confirmed.
-     * @returns {{seconds: number, bytes: Uint8Array}} `seconds`: where on this session's audio clock it begins
+     * The audio that is not in any final, to be sent to another session after this one failed: of raw samples all since
+     * the newest final (what a dead server had taken is not lost), otherwise what was not confirmed.
+     * @returns {{seconds: number, audio: Uint8Array}} `seconds`: where on this session's audio clock it begins
      */
     unrecognized() {
-        const begin = Math.max(this.#audio.begin, this.#audio.accounted);
-        const seconds = this.#bytesPerSecond ? begin / this.#bytesPerSecond : 0;
-        return { seconds, bytes: this.#audio.read(begin, this.#audio.end - begin) };
+        return this.#audio.unaccounted();
     }
 
-    // --- upload ---
+    // --- audio up ---------------------------------------------------------------------------------------------------
 
     async #upload() {
-        let failures = 0;
-        while (!this.#closed) {
+        while (this.#goesOn()) {
             if (!this.waitingBytes) {
                 await this.#moreAudio.wait();
                 continue;
             }
             const error = await this.#sendChunk();
-            if (this.#closed) return;
-            if (error && !error.retryable) {
-                this.#audioRefused(error);
-                return;
-            }
-            failures = error && error.code !== 'backlog_full' ? failures + 1 : 0;
+            if (!this.#goesOn()) return;
+            if (error?.code === 'session_ended') return; // `session_end` is on its way and says why
+            if (error && !error.retryable) return this.#fail(error);
+            this.#failures = error && error.code !== 'backlog_full' ? this.#failures + 1 : 0;
             this.#reached('upload', error?.code !== 'server_away');
-            if (error) await this.#tryAgain.wait(delaySeconds(Math.max(1, failures), error.retryAfter));
+            if (error) await this.#tryAgain.wait(delaySeconds(this.#failures, error.retryAfter));
         }
     }
 
@@ -318,149 +270,122 @@ export class STTSession extends EventTarget {
         const headers = { 'Content-Type': 'application/octet-stream', 'Upload-Offset': `${from}` };
         const body = this.#audio.read(from, this.#client.options.chunkBytes);
         this.#inFlight = new AbortController();
+        const { signal } = this.#inFlight;
+        let offset = from;
         let error = null;
-        let offset;
         try {
-            const options = { headers, body, signal: this.#inFlight.signal };
-            offset = (await this.#request('POST', `${this.#path}/audio`, options)).document.offset;
+            offset = (await this.#request('POST', `${this.#path}/audio`, { headers, body, signal })).document.offset;
         } catch (refused) {
             error = refused;
             offset = refused.document.offset ?? from;
         }
         if (!this.#audio.confirm(offset)) return new STTError('session_lost', 'The server has other audio.');
-        if (offset > from) this.#confirmed.fire();
-        this.#forget();
-        this.#tell('progress');
-        return error ?? (offset > from ? null : awayError('The server takes the audio but does not store it.'));
-    }
-
-    #audioRefused(error) {
-        if (error.code !== 'session_ended') this.#fail(error);
-        // else the last finals and `session_end`, which says why, are on their way
-    }
-
-    #forget() {
-        const { confirmed, accounted } = this.#audio;
-        const recent = confirmed - (this.#bytesPerSecond ?? 0) * REPLAY_SECONDS;
-        this.#audio.release(this.#bytesPerSecond ? Math.min(confirmed, Math.max(accounted, recent)) : confirmed);
-    }
-
-    // --- events ---
-
-    #listen() {
-        const url = this.#client.url(this.#streamUrl);
-        if (this.#lastEventId) url.searchParams.set('last_event_id', this.#lastEventId);
-        const source = new this.#client.options.EventSource(url.href);
-        this.#source = source;
-        this.#lastFrame = Date.now();
-        source.onopen = () => this.#reached('stream', true);
-        source.onmessage = (message) => this.#take(message);
-        source.onerror = () => {
-            if (source !== this.#source || this.#closed) return;
-            this.#reached('stream', false);
-            if (source.readyState === CLOSED) this.#listenAgain(source);
-        };
-    }
-
-    #take({ data, lastEventId }) {
-        this.#lastFrame = Date.now();
-        this.#reached('stream', true);
-        const event = parsed(data);
-        if (!event.event_type || this.#closed) return;
-        if (event.event_type !== 'heartbeat' && lastEventId) {
-            if (Number(lastEventId) <= this.#lastEventId) return;
-            this.#lastEventId = Number(lastEventId);
+        if (offset > from) {
+            this.#failures = 0;
+            this.#confirmed.fire();
+            this.#tell('progress');
         }
-        if (event.data.engine) this.engine = event.data.engine;
-        if (event.event_type === 'final' && this.#bytesPerSecond) {
-            this.#audio.accounted = Math.floor((event.data.end * this.#bytesPerSecond) / 2) * 2;
-            this.#forget();
+        return error ?? (offset > from ? null : serverAway('The server takes the audio but does not store it.'));
+    }
+
+    async #waitUntilAtMost(bytes) {
+        while (this.waitingBytes > bytes || this.failure) {
+            if (this.failure) throw this.failure;
+            if (!this.#goesOn()) throw closed();
+            await this.#confirmed.wait();
         }
-        if (event.event_type === 'session_end') this.#end(event.data);
-        else this.#tell(event.event_type, event.data);
     }
 
-    #end(data) {
-        this.reason = data.reason;
-        const wanted = this.#finishing && this.waitingBytes === 0;
-        if (!wanted) this.failure = new STTError('session_ended', `The session has ended: ${data.reason}.`);
-        this.close();
-        this.#tell('session_end', data);
-        if (!wanted) this.#tell('failed', this.failure);
-    }
-
-    #fail(error) {
-        if (this.#closed) return;
-        this.failure = error;
-        this.close();
-        this.#tell('failed', error);
-    }
-
-    /** The browser has given up on the stream: find out why, and open another one if there is something to come. */
-    async #listenAgain(source) {
-        for (let failures = 1; !this.#closed && source === this.#source; failures++) {
+    async #finishOnServer() {
+        for (let failures = 1; ; failures++) {
+            let retryAfter = 0;
             try {
-                const state = await this.state();
-                if (this.#closed || source !== this.#source) return;
-                if (state.status === 'ended' && state.last_event_id <= this.#lastEventId) this.#end(state);
-                else this.#listen();
-                return;
+                const answer = await this.#request('DELETE', this.#path, { seconds: FINISH_SECONDS });
+                this.#reached('upload', true);
+                if (answer.status === 200) return answer.document;
             } catch (error) {
-                if (!error.retryable) this.#fail(error);
-                else await this.#tryAgain.wait(delaySeconds(failures, error.retryAfter));
+                if (!error.retryable) {
+                    this.#fail(error);
+                    throw error;
+                }
+                this.#reached('upload', error.code !== 'server_away');
+                retryAfter = error.retryAfter;
             }
+            if (this.status === 'closed') throw closed();
+            await this.#tryAgain.wait(delaySeconds(failures, retryAfter));
         }
     }
 
-    /** No heartbeat: the connection is dead, whatever TCP says. */
-    #watch() {
-        if (Date.now() - this.#lastFrame < this.#client.options.stallSeconds * 1000) return;
-        this.#reached('stream', false);
-        this.#source.close();
-        this.#inFlight?.abort();
-        this.#listen();
+    // --- events down ------------------------------------------------------------------------------------------------
+
+    #listen(url, after) {
+        return new EventStream(url, after, {
+            ...this.#client.options,
+            describe: () => this.state(),
+            onEvent: (type, detail) => this.#take(type, detail),
+            onReached: (reached) => this.#reached('stream', reached),
+            onStalled: () => this.#inFlight?.abort(),
+            onFailed: (error) => this.#fail(error),
+        });
     }
 
-    // --- both ---
+    #take(type, detail) {
+        this.engine = detail.engine ?? this.engine;
+        if (type === 'final') {
+            this.#finals++;
+            this.#audio.account(detail.end);
+        }
+        if (type === 'session_end') this.#end(detail);
+        else this.#tell(type, detail);
+    }
+
+    #end(detail) {
+        const wanted = this.status === 'finishing' && !this.waitingBytes && detail.reason === 'finished';
+        if (wanted) this.#stop('ended');
+        this.#tell('session_end', detail);
+        const words = `The session has ended: ${detail.reason}.`;
+        if (!wanted) this.#fail(new STTError('session_ended', words, { document: detail }));
+    }
+
+    // --- both -------------------------------------------------------------------------------------------------------
+
+    #goesOn() {
+        return this.status === 'open' || this.status === 'finishing';
+    }
 
     #reached(what, reached) {
         const before = this.online;
-        if (reached) this.#away.delete(what);
-        else this.#away.add(what);
+        const back = reached && this.#away.delete(what);
+        if (!reached) this.#away.add(what);
         if (this.online !== before) this.#tell('connection', { online: this.online });
-        if (what === 'stream' && reached && this.#away.has('upload')) this.#hurry();
+        if (back && what === 'stream') this.#hurry();
     }
 
-    /** The network is back: what is still being waited for is not worth it. */
+    /** The network is back: what is being waited for is not worth it. */
     #hurry() {
+        this.#failures = 0;
         if (this.#away.has('upload')) this.#inFlight?.abort();
+        this.#stream.hurry();
         this.#tryAgain.fire();
+    }
+
+    #fail(error) {
+        if (!this.#goesOn()) return;
+        this.failure = error;
+        this.#stop('failed');
+        this.#tell('failed', error);
+    }
+
+    #stop(status) {
+        this.status = status;
+        this.#stream.close();
+        globalThis.removeEventListener?.('online', this.#onOnline);
+        this.#inFlight?.abort();
+        for (const signal of [this.#moreAudio, this.#tryAgain, this.#confirmed, this.#ended]) signal.fire();
     }
 
     #request(method, path, options = {}) {
         return this.#client.request(method, path, { token: this.#token, ...options });
-    }
-
-    /** Ask until there is a final answer. */
-    async #insist(method, path, options) {
-        for (let failures = 1; ; failures++) {
-            try {
-                const answer = await this.#request(method, path, options);
-                if (answer.status !== 202) return answer;
-            } catch (error) {
-                if (!error.retryable || this.#closed) throw error;
-                this.#reached('upload', false);
-                await this.#tryAgain.wait(delaySeconds(failures, error.retryAfter));
-            }
-        }
-    }
-
-    async #until(condition) {
-        while (!condition()) {
-            if (this.failure) throw this.failure;
-            if (this.#closed) throw new STTError('closed', 'The session was closed.');
-            await this.#confirmed.wait();
-        }
     }
 
     #tell(type, detail) {
@@ -468,182 +393,6 @@ export class STTSession extends EventTarget {
     }
 }
 
-/** Events: `pcm` (`detail` is a `Uint8Array` of PCM16, 150 ms), `level` (`detail`: RMS from 0 to 1), `ended` (unplugged). */
-export class Microphone extends EventTarget {
-    /** The fields of the configuration that say what a microphone sends. */
-    static FORMAT = Object.freeze({ encoding: 'linear16', sample_rate: 16_000, channels: 1 });
-
-    #context;
-    #stream;
-    #node;
-    #onVisible = () => document.hidden || this.#context.resume();
-
-    /**
-     * Ask for the microphone. Call it from a click: browsers start no audio otherwise. Raises `STTError`.
-     * @param {object} [options]
-     * @param {MediaTrackConstraints} [options.constraints] of the browser's own processing, `deviceId`, …
-     * @param {string | URL} [options.workletUrl] @returns {Promise<Microphone>}
-     */
-    static async open({ constraints = {}, workletUrl = new URL('./pcm-worklet.js', import.meta.url) } = {}) {
-        if (!globalThis.isSecureContext || !navigator.mediaDevices?.getUserMedia) {
-            throw new STTError('insecure_origin', 'A browser gives the microphone to https pages and localhost only.');
-        }
-        const context = new AudioContext({ latencyHint: 'interactive' });
-        let stream;
-        try {
-            await context.audioWorklet.addModule(workletUrl);
-            stream = await navigator.mediaDevices.getUserMedia({ audio: { channelCount: 1, ...constraints } });
-            await context.resume();
-        } catch (cause) {
-            stream?.getTracks().forEach((track) => track.stop());
-            await context.close();
-            throw microphoneError(cause);
-        }
-        return new Microphone(context, stream);
-    }
-
-    /** Use `Microphone.open`. */
-    constructor(context, stream) {
-        super();
-        this.#context = context;
-        this.#stream = stream;
-        this.#node = new AudioWorkletNode(context, 'pcm', {
-            processorOptions: { rate: Microphone.FORMAT.sample_rate, blockSamples: 2400, levelSeconds: 0.05 },
-        });
-        this.#node.port.onmessage = ({ data }) => {
-            for (const [type, detail] of Object.entries(data)) this.dispatchEvent(new CustomEvent(type, { detail }));
-        };
-        // to the speakers, silent: a node that leads nowhere is not run by every browser
-        context.createMediaStreamSource(stream).connect(this.#node).connect(context.destination);
-        for (const track of stream.getTracks()) track.onended = () => this.dispatchEvent(new CustomEvent('ended'));
-        globalThis.document?.addEventListener('visibilitychange', this.#onVisible); // a phone call stops the context
-    }
-
-    /** Stop. The last `pcm` has been dispatched when it returns. */
-    async close() {
-        const done = new Promise((resolve) => this.addEventListener('done', resolve, { once: true }));
-        this.#node.port.postMessage('finish');
-        await done;
-        globalThis.document?.removeEventListener('visibilitychange', this.#onVisible);
-        this.#stream.getTracks().forEach((track) => track.stop());
-        await this.#context.close();
-    }
-}
-
-/** The bytes of an upload that may still be needed. Offsets count from the session's first byte. */
-class KeptAudio {
-    #chunks = [];
-
-    constructor(start) {
-        /** Offset of the first byte kept, of the first not confirmed, of the first to come. */
-        this.begin = this.confirmed = this.end = start;
-        /** Finals account for everything before this. */
-        this.accounted = 0;
-    }
-
-    append(bytes) {
-        this.#chunks.push({ from: this.end, bytes });
-        this.end += bytes.length;
-    }
-
-    /** @returns {Uint8Array} up to `limit` bytes from `from` on */
-    read(from, limit) {
-        const wanted = new Uint8Array(Math.max(0, Math.min(limit, this.end - from)));
-        for (const chunk of this.#chunks) {
-            const part = chunk.bytes.subarray(Math.max(0, from - chunk.from), from + wanted.length - chunk.from);
-            if (chunk.from < from + wanted.length && part.length) wanted.set(part, Math.max(0, chunk.from - from));
-        }
-        return wanted;
-    }
-
-    /** @returns {boolean} false: this can't be, the server has other audio */
-    confirm(offset) {
-        if (!Number.isInteger(offset) || offset < this.confirmed || offset > this.end) return false;
-        this.confirmed = offset;
-        return true;
-    }
-
-    /** Forget the chunks that end before `offset`. */
-    release(offset) {
-        const first = this.#chunks.findIndex(({ from, bytes }) => from + bytes.length > offset);
-        this.#chunks.splice(0, first < 0 ? this.#chunks.length : first);
-        this.begin = this.#chunks[0]?.from ?? this.end;
-    }
-}
-
-/** Something to wait for, at most so many seconds. */
-class Signal {
-    #waiting = new Set();
-
-    wait(seconds) {
-        return new Promise((resolve) => {
-            const timer = seconds === undefined ? undefined : setTimeout(() => wake(), seconds * 1000);
-            const wake = () => {
-                clearTimeout(timer);
-                this.#waiting.delete(wake);
-                resolve();
-            };
-            this.#waiting.add(wake);
-        });
-    }
-
-    fire() {
-        for (const wake of [...this.#waiting]) wake();
-    }
-}
-
-/** Wait after so many failures in a row (from 1), jittered so that clients do not come back in step. */
-function delaySeconds(failures, retryAfter = 0) {
-    const backoff = Math.min(LONGEST_DELAY_SECONDS, FIRST_DELAY_SECONDS * 2 ** Math.min(failures - 1, 30));
-    return retryAfter + backoff * (0.5 + Math.random() / 2);
-}
-
-/** What a problem document, or whatever a proxy answers in its place, stands for. */
-function refusal(answer, document) {
-    const { status } = answer;
-    const seconds = answer.headers.get('Retry-After') ?? '';
-    const retryAfter = /^\d+$/.test(seconds) ? Number(seconds) : 0;
-    const code = document.code ?? `http_${status}`;
-    const detail = document.detail ?? answer.statusText;
-    if (code === 'session_not_found') return new STTError('session_lost', detail, { status, document });
-    if (status >= 500 && code !== 'draining') return awayError(`${detail} (${status})`, { status, retryAfter, document });
-    const retryable = [408, 429, 503].includes(status) || code === 'offset_mismatch';
-    return new STTError(code, detail, { status, retryAfter, document, retryable });
-}
-
-function awayError(detail, more = {}) {
-    return new STTError('server_away', detail, { retryable: true, ...more });
-}
-
-function microphoneError(cause) {
-    const codes = {
-        NotAllowedError: 'permission_denied',
-        SecurityError: 'permission_denied',
-        NotFoundError: 'no_microphone',
-        OverconstrainedError: 'no_microphone',
-    };
-    return new STTError(codes[cause.name] ?? 'microphone_busy', cause.message, { cause });
-}
-
-function bytesPerSecond({ encoding, sample_rate, channels }) {
-    const width = { linear16: 2, mulaw: 1, alaw: 1 }[encoding];
-    return width ? width * sample_rate * channels : null;
-}
-
-function parsed(text) {
-    try {
-        return JSON.parse(text) ?? {};
-    } catch {
-        return {};
-    }
-}
-
-/** AbortSignal.any, which is younger than the rest of this. */
-function any(signals) {
-    const controller = new AbortController();
-    for (const signal of signals) {
-        if (signal.aborted) controller.abort();
-        signal.addEventListener('abort', () => controller.abort(), { once: true });
-    }
-    return controller.signal;
+function closed() {
+    return new STTError('closed', 'The session takes no more audio.');
 }

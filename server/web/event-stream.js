@@ -1,0 +1,95 @@
+import { delaySeconds, parsed, Signal } from './stt-wire.js';
+
+const CLOSED = 2; // EventSource's
+
+/** The events of one session, each once and in order, over any number of native `EventSource`s. */
+export class EventStream {
+    #url;
+    #lastEventId;
+    #options;
+    #source = null;
+    #lastFrame = 0;
+    #watchdog;
+    #tryAgain = new Signal();
+
+    /**
+     * @param {URL} url
+     * @param {number} after the id of the last event that is known
+     * @param {object} options
+     * @param {typeof EventSource} options.EventSource
+     * @param {number} options.stallSeconds without a frame for so long the connection is dead, whatever TCP says
+     * @param {() => Promise<object>} options.describe the session as the server sees it
+     * @param {(type: string, detail: object) => void} options.onEvent
+     * @param {(reached: boolean) => void} options.onReached
+     * @param {() => void} options.onStalled
+     * @param {(error: import('./stt-wire.js').STTError) => void} options.onFailed nothing comes any more
+     */
+    constructor(url, after, options) {
+        this.#url = url;
+        this.#lastEventId = after;
+        this.#options = options;
+        this.#watchdog = setInterval(() => this.#watch(), 1000);
+        this.#listen();
+    }
+
+    /** Do not wait before the next try. */
+    hurry() {
+        this.#tryAgain.fire();
+    }
+
+    close() {
+        clearInterval(this.#watchdog);
+        this.#source?.close();
+        this.#source = null;
+        this.#tryAgain.fire();
+    }
+
+    #listen() {
+        this.#source?.close();
+        if (this.#lastEventId) this.#url.searchParams.set('last_event_id', this.#lastEventId);
+        const source = new this.#options.EventSource(this.#url.href);
+        this.#source = source;
+        this.#lastFrame = Date.now();
+        source.onmessage = (message) => source === this.#source && this.#take(message);
+        source.onerror = () => {
+            if (source !== this.#source) return;
+            this.#options.onReached(false);
+            if (source.readyState === CLOSED) this.#listenAgain(source);
+        };
+    }
+
+    #take({ data, lastEventId }) {
+        this.#lastFrame = Date.now();
+        this.#options.onReached(true);
+        const { event_type: type, data: detail = {} } = parsed(data);
+        if (!type) return;
+        if (type !== 'heartbeat' && lastEventId) {
+            if (Number(lastEventId) <= this.#lastEventId) return;
+            this.#lastEventId = Number(lastEventId);
+        }
+        this.#options.onEvent(type, detail);
+    }
+
+    /** The browser has given up, as it does after any answer but 200: find out why. */
+    async #listenAgain(source) {
+        for (let failures = 1; source === this.#source; failures++) {
+            try {
+                const state = await this.#options.describe();
+                if (source !== this.#source) return;
+                if (state.status !== 'ended' || state.last_event_id > this.#lastEventId) this.#listen();
+                else this.#options.onEvent('session_end', { reason: state.reason });
+                return;
+            } catch (error) {
+                if (!error.retryable) return void this.#options.onFailed(error);
+                await this.#tryAgain.wait(delaySeconds(failures, error.retryAfter));
+            }
+        }
+    }
+
+    #watch() {
+        if (Date.now() - this.#lastFrame < this.#options.stallSeconds * 1000) return;
+        this.#options.onReached(false);
+        this.#options.onStalled();
+        this.#listen();
+    }
+}

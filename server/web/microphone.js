@@ -1,0 +1,81 @@
+import { serverAway, STTError } from './stt-wire.js';
+
+const LAST_BLOCK_SECONDS = 1;
+const ERROR_CODES = {
+    NotAllowedError: 'permission_denied',
+    SecurityError: 'permission_denied',
+    NotFoundError: 'no_microphone',
+    OverconstrainedError: 'no_microphone',
+};
+
+/**
+ * PCM16 at 16 kHz from the microphone, whatever rate it has. Events: `pcm` (`detail`: a `Uint8Array` of 150 ms),
+ * `level` (`detail`: RMS from 0 to 1, every 50 ms), `ended` (unplugged, or the permission was taken back).
+ */
+export class Microphone extends EventTarget {
+    /** The fields of a session's configuration that say what a microphone sends. */
+    static FORMAT = Object.freeze({ encoding: 'linear16', sample_rate: 16_000, channels: 1 });
+
+    #context;
+    #stream;
+    #node;
+    #onVisible = () => document.hidden || this.#context.resume(); // a phone call stops it
+
+    /**
+     * Ask for the microphone. Call it from a click: browsers start no audio otherwise. Raises `STTError`.
+     * @param {object} [options]
+     * @param {MediaTrackConstraints} [options.constraints] `deviceId`, the browser's own processing, …
+     * @param {string | URL} [options.workletUrl] where pcm-worklet.js is, if it is not beside this file
+     * @returns {Promise<Microphone>}
+     */
+    static async open({ constraints = {}, workletUrl = new URL('./pcm-worklet.js', import.meta.url) } = {}) {
+        if (!globalThis.isSecureContext || !navigator.mediaDevices?.getUserMedia) {
+            throw new STTError('insecure_origin', 'A browser gives the microphone to https pages and localhost only.');
+        }
+        const context = new AudioContext(); // before the first await: only then does it count as clicked
+        try {
+            await context.audioWorklet.addModule(workletUrl).catch((cause) => {
+                throw serverAway('The audio worklet could not be loaded.', { cause });
+            });
+            const audio = { channelCount: 1, ...constraints };
+            const stream = await navigator.mediaDevices.getUserMedia({ audio }).catch((cause) => {
+                throw new STTError(ERROR_CODES[cause.name] ?? 'microphone_busy', cause.message, { cause });
+            });
+            await context.resume();
+            return new Microphone(context, stream);
+        } catch (error) {
+            await context.close();
+            throw error;
+        }
+    }
+
+    /** Use `Microphone.open`. */
+    constructor(context, stream) {
+        super();
+        this.#context = context;
+        this.#stream = stream;
+        this.#node = new AudioWorkletNode(context, 'pcm', {
+            processorOptions: { rate: Microphone.FORMAT.sample_rate, blockSamples: 2400, levelSeconds: 0.05 },
+        });
+        this.#node.port.onmessage = ({ data }) => {
+            for (const [type, detail] of Object.entries(data)) this.dispatchEvent(new CustomEvent(type, { detail }));
+        };
+        // to the speakers, silent: a node that leads nowhere is not run by every browser
+        context.createMediaStreamSource(stream).connect(this.#node).connect(context.destination);
+        for (const track of stream.getTracks()) track.onended = () => this.dispatchEvent(new CustomEvent('ended'));
+        document.addEventListener('visibilitychange', this.#onVisible);
+    }
+
+    /** Stop. The last `pcm` has been dispatched when it returns. */
+    async close() {
+        const done = new Promise((resolve) => {
+            this.addEventListener('done', resolve, { once: true });
+            setTimeout(resolve, LAST_BLOCK_SECONDS * 1000); // the audio thread may have been stopped
+        });
+        this.#node.port.postMessage('finish');
+        await done;
+        document.removeEventListener('visibilitychange', this.#onVisible);
+        this.#stream.getTracks().forEach((track) => track.stop());
+        await this.#context.close();
+    }
+}
