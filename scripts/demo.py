@@ -1,19 +1,35 @@
-"""``make demo FILE=talk.wav``: play a recording through the running service in real time, tokens live."""
+"""``make demo [FILE=talk.wav]``: play a recording through the running service in real time, tokens live."""
 
+import os
 import sys
+import urllib.request
+from importlib.resources import files
 from pathlib import Path
 
 from client import cli
 
-URL = "http://127.0.0.1:8001"
+URL = os.environ.get("STT_URL", "http://127.0.0.1:8001")
+PACKAGED = ("moonshine_voice", "assets/two_cities.wav")
+"""Real English speech (MIT) from a package that the tests need anyway; "A Tale of Two Cities", 44 s."""
+
+
+def recording() -> tuple[str, list[str]]:
+    """The file to play, and what the service must be told about it."""
+    if len(sys.argv) > 1:
+        if not Path(sys.argv[1]).is_file():
+            sys.exit(f"There is no file {sys.argv[1]}.")
+        return sys.argv[1], sys.argv[2:]
+    package, name = PACKAGED
+    return str(files(package) / name), ["--language", "en"]
 
 
 def main() -> None:
-    if len(sys.argv) < 2:
-        sys.exit("Name a recording: make demo FILE=samples/ko.wav")
-    if not Path(sys.argv[1]).is_file():
-        sys.exit(f"There is no file {sys.argv[1]}.")
-    sys.exit(cli.main([sys.argv[1], "--realtime", *sys.argv[2:]]))
+    file, options = recording()
+    try:
+        urllib.request.urlopen(f"{URL}/health", timeout=5).close()
+    except OSError:
+        sys.exit(f"No server answers at {URL}. Start it in another terminal: make run")
+    sys.exit(cli.main([file, "--realtime", "--url", URL, *options]))
 
 
 if __name__ == "__main__":

@@ -26,16 +26,6 @@ USABLE = 0.8
 TRIALS = 2
 
 
-class LocalCapabilities(Capabilities):
-    """Vosk alone can't be told what to listen for."""
-
-    def refusals(self, config: SessionConfig) -> dict[str, str]:
-        refused = Capabilities.refusals(self, config)
-        if config.keywords and config.two_pass is False and config.language.lower().startswith(LANGUAGE):
-            refused["keywords"] = "only with two_pass"
-        return refused
-
-
 class LocalEngine:
     """The models and the threads."""
 
@@ -50,7 +40,7 @@ class LocalEngine:
             self._models = await self._workers.run(Priority.UPKEEP, self._load)
             languages = self._models.whisper.languages | {LANGUAGE, DETECT}
             cost = await self._workers.run(Priority.UPKEEP, self._cost)
-            self.capabilities = LocalCapabilities(
+            self.capabilities = Capabilities(
                 languages=languages,
                 keywords=True,
                 punctuate=True,

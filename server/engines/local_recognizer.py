@@ -174,8 +174,10 @@ class LocalRecognizer:
                 self._utterance = None
 
     def _begin(self, started: Started) -> Utterance:
-        smart_format = self._config.smart_format
-        first = VoskUtterance(self._models.vosk, started, smart_format=smart_format) if self._vosk else None
+        if not self._vosk:
+            return Utterance(started, None)
+        config = self._config
+        first = VoskUtterance(self._models.vosk, started, smart_format=config.smart_format, keywords=config.keywords)
         return Utterance(started, first)
 
     def _accept(self, utterance: Utterance, pcm: bytes) -> Iterator[Step]:

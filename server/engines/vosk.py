@@ -6,6 +6,7 @@ later ones (it builds its search graph as it goes), so a few warm ones serve all
 
 import json
 import wave
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import vosk
 
 from server.engines.base import BYTES_PER_SECOND, SAMPLE_RATE
 from server.engines.endpointing import Ended, Started
+from server.engines.keywords import spot
 from server.engines.korean import KoreanSpacing
 from server.engines.vosk_pool import Lent, RecognizerPool
 from server.engines.workers import Priority, Workers
@@ -71,9 +73,10 @@ def _new_recognizer(model: vosk.Model) -> Lent:
 class VoskUtterance:
     """Speech between a start and an end. All methods block: they belong on a worker thread, one at a time."""
 
-    def __init__(self, vosk: Vosk, started: Started, *, smart_format: bool) -> None:
+    def __init__(self, vosk: Vosk, started: Started, *, smart_format: bool, keywords: Sequence[str] = ()) -> None:
         self._vosk = vosk
         self._smart_format = smart_format
+        self._keywords = keywords
         self._start = started.start
         self._waiting = bytearray()
         self._newest = ""
@@ -122,9 +125,8 @@ class VoskUtterance:
     def _interim(self, heard: str) -> Interim:
         # without word times: partial results that have them come a second later
         end = self._audio_start + self._fed_bytes / BYTES_PER_SECOND
-        words = [Word(each, self._start, end) for each in heard.split()]
-        text = _text(self._vosk.spacing.words(words) if self._smart_format else words)
-        return Interim(text, self._start, end, language=LANGUAGE)
+        words = self._readable([Word(each, self._start, end) for each in heard.split()])
+        return Interim(_text(words), self._start, end, language=LANGUAGE)
 
     def finish(self, ended: Ended) -> Final:
         assert self._lent is not None
@@ -145,7 +147,11 @@ class VoskUtterance:
             Word(each["word"], self._clock + each["start"], self._clock + each["end"], each.get("conf"))
             for each in found
         ]
-        return self._vosk.spacing.words(words) if self._smart_format else words
+        return self._readable(words)
+
+    def _readable(self, morphemes: list[Word]) -> list[Word]:
+        words = self._vosk.spacing.words(morphemes) if self._smart_format else morphemes
+        return spot(words, self._keywords)
 
 
 def _partial(lent: Lent) -> str:
