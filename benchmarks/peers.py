@@ -67,10 +67,14 @@ class _Server:
         async with asyncio.timeout(STOP_SECONDS):
             await self._process.wait()
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
     def cpu_seconds(self) -> float:
         """Used by the process so far."""
-        assert self._process is not None
-        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     async def _answers(self) -> bool:
@@ -108,16 +112,16 @@ class OurPlayer:
     """A session through the SDK."""
 
     def __init__(self, session: Session) -> None:
-        self._session = session
+        self.session = session
 
     async def send(self, pcm: bytes) -> None:
-        await self._session.send(pcm)
+        await self.session.send(pcm)
 
     async def finish(self) -> None:
-        await self._session.finish()
+        await self.session.finish()
 
     async def texts(self) -> AsyncIterator[bool]:
-        async for event in self._session.events():
+        async for event in self.session.events():
             if event.event_type in ("token", "final"):
                 yield event.event_type == "final"
 

@@ -92,10 +92,11 @@ class Whisper:
         keywords: Sequence[str] = (),
         beam: int = FINAL_BEAM,
         word_times: bool = True,
+        shortest_window: float = SHORTEST_WINDOW_SECONDS,
     ) -> Transcription:
         """The text of ``pcm``, whose first sample is at ``start`` seconds. ``language`` ``None``: find it out."""
         seconds = len(pcm) / BYTES_PER_SECOND
-        short = min(FULL_WINDOW_SECONDS, max(SHORTEST_WINDOW_SECONDS, seconds + SILENCE_SECONDS))
+        short = min(FULL_WINDOW_SECONDS, max(shortest_window, seconds + SILENCE_SECONDS))
         found = self._decode(pcm, short, language, start, keywords, beam, word_times)
         if found.looped and short < FULL_WINDOW_SECONDS and beam == FINAL_BEAM:
             found = self._decode(pcm, FULL_WINDOW_SECONDS, language, start, keywords, beam, word_times)
