@@ -1,6 +1,8 @@
 """From uploaded bytes to 16 kHz mono PCM, incrementally, and back from a time to a byte. No asyncio, no I/O."""
 
+import contextlib
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -76,12 +78,10 @@ def raw_format(config: SessionConfig) -> SampleFormat:
 def upload_format(config: SessionConfig, head: bytes) -> SampleFormat:
     """The format of an upload that begins with ``head``, as far as these bytes tell."""
     if config.encoding == "auto" and container_of(head) == "WAV":
-        try:
-            header = parse_wav_header(head)
-        except AudioError:  # the recognition half reports it
-            header = None
-        if header:
-            return header.format
+        with contextlib.suppress(AudioError):  # the recognition half reports it
+            for name, at, size in _wav_chunks(head):
+                if name == b"fmt " and at + size <= len(head):
+                    return _wav_format(head[at : at + size])
     return raw_format(config)
 
 
@@ -101,21 +101,29 @@ def parse_wav_header(data: bytes) -> WavHeader | None:
         AudioError: it is no WAV of a format that can be read.
 
     """
-    at, sample_format = 12, None
-    while at + 8 <= len(data):
-        name, size = struct.unpack_from("<4sI", data, at)
+    sample_format, needed = None, 0
+    for name, at, size in _wav_chunks(data):
         if name == b"data":
             if sample_format is None:
                 raise AudioError("The WAV header has no format before its data.")
             # who writes to a pipe can't know the size and leaves one of these
             streamed = size in (0, 0x7FFF_FFFF) or size >= 0xFFFF_FF00
-            return WavHeader(sample_format, at + 8, None if streamed else size)
-        if name == b"fmt " and at + 8 + size <= len(data):
-            sample_format = _wav_format(data[at + 8 : at + 8 + size])
-        at += 8 + size + size % 2
-    if len(data) > MAX_WAV_HEADER_BYTES or at > MAX_WAV_HEADER_BYTES:
+            return WavHeader(sample_format, at, None if streamed else size)
+        if name == b"fmt " and at + size <= len(data):
+            sample_format = _wav_format(data[at : at + size])
+        needed = at + size
+    if needed > MAX_WAV_HEADER_BYTES:
         raise AudioError(f"No audio in the first {MAX_WAV_HEADER_BYTES} bytes of the WAV.")
     return None
+
+
+def _wav_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Name of each chunk that has begun, where its body begins, and its size."""
+    at = 12
+    while at + 8 <= len(data):
+        name, size = struct.unpack_from("<4sI", data, at)
+        yield name, at + 8, size
+        at += 8 + size + size % 2
 
 
 def _wav_format(chunk: bytes) -> SampleFormat:
@@ -166,7 +174,7 @@ class RawDecoder:
 
     def __init__(self, config: SessionConfig, checkpoint: Checkpoint, header: WavHeader | None = None) -> None:
         self._base = checkpoint
-        self._position = checkpoint.offset
+        self._fed = 0
         self._format = header.format if header else raw_format(config)
         self._resampler = Resampler(self._format)
         self._audio_bytes: int | None = None
@@ -175,21 +183,21 @@ class RawDecoder:
 
     @property
     def seconds(self) -> float:
-        return self._base.seconds + (self._position - self._base.offset) / self._format.bytes_per_second
+        return self._base.seconds + self._fed / self._format.bytes_per_second
 
     def decode(self, data: bytes) -> bytes:
-        self._position += len(data)
         if self._audio_bytes is not None:  # what follows the samples of a WAV is no audio
             data = data[: self._audio_bytes]
             self._audio_bytes -= len(data)
+        self._fed += len(data)
         return self._resampler.decode(data)
 
     def flush(self) -> bytes:
         return self._resampler.flush()
 
     def checkpoint_at(self, seconds: float) -> Checkpoint:
-        fed = (self._position - self._base.offset) // self._format.frame_bytes
-        frames = min(max(0, round((seconds - self._base.seconds) * self._format.rate)), fed)
+        frames = max(0, round((seconds - self._base.seconds) * self._format.rate))
+        frames = min(frames, self._fed // self._format.frame_bytes)
         return replace(self._base, offset=self._base.offset + frames * self._format.frame_bytes, seconds=seconds)
 
 

@@ -187,11 +187,17 @@ def test_a_pause_is_told_while_it_lasts(script: str, endpointing: float, ends: l
     assert [in_frames(each.end - 10.0) for each in found if isinstance(each, Paused)] == ends
 
 
-def test_half_a_frame_at_the_end_belongs_to_the_utterance() -> None:
+def test_half_a_frame_at_the_end_is_accounted_for() -> None:
+    end = pytest.approx(4.5 * FRAME_SECONDS)
     *_, speech, ended = segments(pcm_of("#####")[: -FRAME_BYTES // 2])
     assert isinstance(speech, Speech)
     assert len(speech.pcm) == FRAME_BYTES * 9 // 2
-    assert list(told([ended])) == ["ended 4, through 4"]
+    assert isinstance(ended, Ended)
+    assert ended.end == pytest.approx(4 * FRAME_SECONDS)
+    assert ended.through == end
+    (quiet,) = segments(pcm_of(".....")[: -FRAME_BYTES // 2])
+    assert isinstance(quiet, Quiet)
+    assert quiet.through == end
 
 
 @pytest.mark.parametrize(

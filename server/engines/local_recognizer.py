@@ -34,6 +34,7 @@ from server.settings import Settings
 INTERIM_SECONDS = 0.8
 """New speech after which Whisper decodes the utterance so far once more."""
 INTERIM_BEAM = 1
+STUCK_SECONDS = 10.0
 OPEN_FINALS = 3
 """Second passes that may be under way in one session; then its audio has to wait."""
 
@@ -149,10 +150,7 @@ class LocalRecognizer:
 
     def _decode(self, segments: Iterator[Segment]) -> list[Step]:
         with self._busy:
-            steps = [] if self._closed else [step for segment in segments for step in self._take(segment)]
-            if self._closed:
-                self._drop_utterance()
-        return steps
+            return [] if self._closed else [step for segment in segments for step in self._take(segment)]
 
     def _take(self, segment: Segment) -> Iterator[Step]:
         utterance = self._utterance
@@ -191,16 +189,18 @@ class LocalRecognizer:
             yield _Grown(utterance)
 
     def _drop_utterance(self) -> None:
+        if not self._busy.acquire(timeout=STUCK_SECONDS):  # a job that hangs on another thread keeps its recognizer
+            return
         if self._utterance is not None and self._utterance.first is not None:
             self._utterance.first.close()
         self._utterance = None
+        self._busy.release()
 
     def _close(self) -> None:
-        """A job that still runs on a thread gives the Kaldi recognizer back when it is done."""
+        """Give the Kaldi recognizer back, on a thread: it first decodes what it was given."""
         self._closed = True
-        if self._busy.acquire(blocking=False):
-            self._drop_utterance()
-            self._busy.release()
+        if self._busy.locked() or self._utterance is not None:
+            self._workers.submit(Priority.AUDIO, self._drop_utterance)
 
     # --- on the event loop -------------------------------------------------------------------------------------------
 
