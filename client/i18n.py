@@ -149,8 +149,8 @@ TEXTS: dict[str, tuple[str, str]] = {
     "mic_starting": ("마이크를 여는 중 …", "Opening the microphone …"),
     "mic_recording": ("녹음 중", "Recording"),
     "mic_finishing": ("마지막 말을 기다리는 중 …", "Waiting for the last words …"),
-    "mic_away": ("서버 응답 없음, 녹음은 계속됩니다", "No answer from the server, recording goes on"),
-    "mic_kept": ("보내지 못한 {seconds}초를 보관 중", "keeping {seconds} s not sent yet"),
+    "mic_away": ("서버 응답 없음, 녹음은 보관됩니다", "No answer from the server, the recording is kept"),
+    "mic_kept": ("아직 보내지 못한 소리 {seconds}초", "{seconds} s not sent yet"),
     "mic_level": ("입력 크기", "Input level"),
     "mic_live": ("말하는 내용이 여기에 나타납니다.", "What you say appears here."),
     "mic_restarted": (
@@ -200,10 +200,6 @@ class Words:
     def __call__(self, key: str, **values: object) -> str:
         text = TEXTS[key][self._index]
         return text.format(**values) if values else text
-
-    def either(self, key: str, otherwise: str) -> str:
-        """The text of ``key``, or of ``otherwise`` where there is none."""
-        return self(key if key in TEXTS else otherwise)
 
     def starting_with(self, prefix: str) -> dict[str, str]:
         """Every text whose key begins so, without the beginning."""

@@ -15,6 +15,8 @@ PLOT_HEIGHT = 120
 """Pixels, axes included."""
 LABEL_WIDTH = 60
 """Of every vertical axis, so that the plots lie one above the other."""
+NO_TITLE = "\u00a0"
+"""Takes the room of one, for the same reason."""
 SHORTEST_SECONDS = 5.0
 
 Spec = dict[str, Any]
@@ -60,7 +62,7 @@ def _spans(words: Words, view: SessionView, seconds: list[float]) -> Spec:
                 "field": "row",
                 "type": "nominal",
                 "scale": {"domain": rows},
-                "title": None,
+                "title": NO_TITLE,
                 "axis": _axis(ticks=False, domain=False),
             },
         },
@@ -108,7 +110,7 @@ def _latency(title: str, words: Words, live: LiveSession, view: SessionView, sec
             "y": {
                 "field": "latency",
                 "type": "quantitative",
-                "scale": {"domainMin": 0},
+                "scale": {"domain": [0, 1.2 * max(each["latency"] for each in points)]},
                 "title": title,
                 "axis": _axis(tickCount=3),
             },

@@ -18,9 +18,14 @@ from client.streamlit_state import LiveSession, Problem
 from client.stt_client import RequestRefused, RetryPolicy, Session, STTClient, STTClientError
 
 WATCH_SECONDS = 2.0
+ONCE = RetryPolicy(give_up_seconds=0, first_contact_seconds=0)
 PROGRESS_SECONDS = 0.4
 DOCUMENT_SECONDS = 2.0
 CHUNK_BYTES = 1 << 16
+OPENING = RetryPolicy(give_up_seconds=4, first_contact_seconds=4)
+FOLLOWING = RetryPolicy(give_up_seconds=600, first_contact_seconds=600)
+"""To open a session is soon tried again by hand; later on there is a recording to lose, which the browser keeps for
+ten minutes."""
 BUFFER_BYTES = 1 << 18
 """Little, so that a file can be stopped without sending a minute of what is buffered."""
 
@@ -130,16 +135,22 @@ class Background:
 
 async def _carry_on(live: LiveSession) -> None:
     try:
-        async with STTClient(live.url, live.api_key, buffer_bytes=BUFFER_BYTES) as client:
-            if live.view.session_id:
-                session = await client.session(live.view.session_id)
-            else:
-                session = await client.create_session(**live.config)
-            live.view = live.view.opened(await session.state())
+        async with STTClient(live.url, live.api_key, retry=FOLLOWING, buffer_bytes=BUFFER_BYTES) as client:
+            if not live.view.session_id:
+                session_id = await _open(live)
+                live.view = replace(live.view, session_id=session_id)
+            session = await client.session(live.view.session_id)
+            state = await session.state()
+            live.view = live.view.opened(state)
             await _follow(session, live)
     except* (STTClientError, ValueError) as errors:
         live.view = live.view.failed(_first(errors))
     live.audio = None
+
+
+async def _open(live: LiveSession) -> str:
+    async with STTClient(live.url, live.api_key, retry=OPENING) as client:
+        return (await client.create_session(**live.config)).session_id
 
 
 async def _follow(session: Session, live: LiveSession) -> None:
@@ -159,7 +170,8 @@ async def _follow(session: Session, live: LiveSession) -> None:
         for task in beside:
             task.cancel()
     if not live.view.over:  # it had ended before, and nothing has come since
-        live.view = replace(live.view, status="ended", reason=(await session.state()).reason or "")
+        state = await session.state()
+        live.view = replace(live.view, status="ended", reason=state.reason or "")
 
 
 async def _upload(session: Session, live: LiveSession, audio: bytes) -> None:
@@ -176,7 +188,8 @@ async def _upload(session: Session, live: LiveSession, audio: bytes) -> None:
 
 async def _measure(session: Session, live: LiveSession, total_bytes: int) -> None:
     while True:
-        live.view = live.view.measured(await session.state(), total_bytes)
+        state = await session.state()  # not inside the next line, which would take the picture from before the wait
+        live.view = live.view.measured(state, total_bytes)
         await asyncio.sleep(PROGRESS_SECONDS)
 
 
@@ -192,16 +205,16 @@ async def _fetch_documents(session: Session, live: LiveSession) -> None:
     with suppress(STTClientError, TimeoutError):
         async with asyncio.timeout(WATCH_SECONDS):
             srt, vtt = await session.transcript("srt"), await session.transcript("vtt")
-            live.view = live.view.documented(await session.transcript(), srt, vtt)
+            transcript = await session.transcript()
+        live.view = live.view.documented(transcript, srt, vtt)
 
 
 # --- the server -----------------------------------------------------------------------------------------------------
 
 
 async def _ask(before: ServerStatus, api_key: str | None) -> ServerStatus:
-    once = RetryPolicy(give_up_seconds=0, first_contact_seconds=0)
     try:
-        async with STTClient(before.url, api_key, retry=once) as client:
+        async with STTClient(before.url, api_key, retry=ONCE) as client:
             async with httpx.AsyncClient(base_url=before.url, timeout=WATCH_SECONDS) as http:
                 health = dict((await http.get("health")).json())
             info = await client.info() if before.problem or not before.info else before.info

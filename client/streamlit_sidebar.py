@@ -7,8 +7,9 @@ from typing import Any
 
 import streamlit as st
 
-from client.i18n import TONGUES, Tongue, Words, tongue_of
+from client.i18n import TEXTS, TONGUES, Tongue, Words, tongue_of
 from client.streamlit_session import Background, ServerStatus
+from client.streamlit_state import Problem
 
 DEFAULT_URL = "http://127.0.0.1:8001"
 STATUS_SECONDS = 1.0
@@ -63,9 +64,19 @@ def show_away_banner(words: Words, background: Background) -> None:
     """A sentence above everything else while the server does not answer."""
     status = background.server
     if status.problem:
-        st.error(words("away_banner", url=status.url), icon=":material/cloud_off:")
+        away = words("away_banner", url=status.url)
+        st.error(away if status.problem.code == "server_away" else sentence(words, "problem", status.problem))
     elif status.known and not status.ready:
         st.warning(words("status_draining"), icon=":material/hourglass_empty:")
+
+
+def sentence(words: Words, kind: str, problem: Problem) -> str:
+    """Our words for a problem that we know, and the server's own where they say more."""
+    known = f"{kind}_{problem.code}" in TEXTS
+    text = words(f"{kind}_{problem.code}" if known else f"{kind}_other")
+    if problem.fields:
+        return "\n\n- ".join([text, "\n- ".join(f"{field}: {message}" for field, message in problem.fields)])
+    return text if known else f"{text} {problem.detail} ({problem.code})"
 
 
 def _show_status(words: Words, background: Background, drawn: Mapping[str, Any]) -> None:
@@ -75,8 +86,7 @@ def _show_status(words: Words, background: Background, drawn: Mapping[str, Any])
     label, color, icon = _status_badge(words, status)
     st.badge(label, icon=f":material/{icon}:", color=color)
     if status.problem:
-        st.caption(status.problem.detail)
-        return
+        return  # the banner says what is to be done
     version = status.health.get("version", "")
     engines = status.health.get("engines", {})
     states = ", ".join(f"{name} {'✓' if state.get('ready') else '✗'}" for name, state in engines.items())

@@ -8,10 +8,10 @@ from typing import Any
 
 import streamlit as st
 
-from client.i18n import TEXTS, Words
+from client.i18n import Words
 from client.streamlit_charts import arrivals, show_timeline
-from client.streamlit_sidebar import language_name
-from client.streamlit_state import LiveSession, Problem, SessionView, Utterance
+from client.streamlit_sidebar import language_name, sentence
+from client.streamlit_state import LiveSession, SessionView, Utterance
 
 TRANSCRIPT_SECONDS = 0.4
 TIMELINE_SECONDS = 2.0
@@ -54,9 +54,9 @@ def _show_transcript(words: Words, live: LiveSession, over: bool) -> None:
         st.rerun()  # what is over needs no redrawing, and the rest of the page may look different
     _show_state(words, live, view)
     for notice in dict.fromkeys(view.notices):
-        st.warning(_sentence(words, "notice", notice))
+        st.warning(sentence(words, "notice", notice))
     if view.problem:
-        st.error(_sentence(words, "problem", view.problem))
+        st.error(sentence(words, "problem", view.problem))
     interim = "" if live.source == "microphone" else view.interim  # the microphone shows its own
     if view.utterances or interim:
         st.html(transcript_html(words, view, interim))
@@ -85,15 +85,6 @@ def _show_state(words: Words, live: LiveSession, view: SessionView) -> None:
         st.progress(view.progress, words("progress", percent=percent, seconds=seconds))
         if st.button(words("stop"), icon=":material/stop:", disabled=live.stopping, key=f"stop_{live.key}"):
             live.stopping = True
-
-
-def _sentence(words: Words, kind: str, problem: Problem) -> str:
-    """Our words for a problem that we know, and the server's own where they say more."""
-    sentence = words.either(f"{kind}_{problem.code}", f"{kind}_other")
-    if problem.fields:
-        named = "\n".join(f"- {field.removeprefix('config.')}: {message}" for field, message in problem.fields)
-        return f"{sentence}\n\n{named}"
-    return sentence if f"{kind}_{problem.code}" in TEXTS else f"{sentence} {problem.detail} ({problem.code})"
 
 
 def transcript_html(words: Words, view: SessionView, interim: str) -> str:

@@ -2,13 +2,12 @@
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from importlib.resources import files
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, FastAPI, Header, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.cors import CORSMiddleware
-from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 
@@ -25,12 +24,13 @@ from server.models import (
     SessionResponse,
     TranscriptResponse,
 )
+from server.pages import pages
 from server.session_log.base import SessionLog
 from server.session_log.memory import MemorySessionLog
 from server.settings import Settings
 from server.streaming_manager import StreamingSessionManager, invalid
 from server.transcript import to_srt, to_text, to_vtt
-from server.usage import info, usage
+from server.usage import info
 
 TEXT_FORMATS = {"text": (to_text, "text/plain"), "srt": (to_srt, "application/x-subrip"), "vtt": (to_vtt, "text/vtt")}
 
@@ -76,6 +76,7 @@ def create_app(
     app.add_exception_handler(Exception, http.on_unforeseen)
     app.include_router(sessions)
     app.include_router(system)
+    app.include_router(pages)
     return app
 
 
@@ -223,11 +224,6 @@ async def read_transcript(
 # --- system ---------------------------------------------------------------------------------------------------------
 
 
-@system.get("/", include_in_schema=False)
-async def page() -> HTMLResponse:
-    return HTMLResponse((files("server") / "web" / "index.html").read_text("utf-8"))
-
-
 @system.get("/health")
 async def health(request: Request, manager: Manager, limits: Limits) -> JSONResponse:
     """200 while the server takes sessions; 503 with the same fields while it does not."""
@@ -242,12 +238,6 @@ async def health(request: Request, manager: Manager, limits: Limits) -> JSONResp
 async def server_info(request: Request, limits: Limits) -> dict[str, Any]:
     """Engines, languages, formats, limits."""
     return info(request.app.state.capabilities, limits)
-
-
-@system.get("/usage")
-async def usage_guide(request: Request) -> dict[str, Any]:
-    """How to use the service, as commands to paste."""
-    return usage(str(request.base_url).rstrip("/"))
 
 
 @system.get("/metrics", response_class=PlainTextResponse)

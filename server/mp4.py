@@ -13,6 +13,7 @@ from server.errors import AudioError
 
 Numbers = npt.NDArray[np.int64]
 
+MAX_SAMPLES = 1_000_000
 MAX_FRAGMENT_SAMPLES = 100_000
 REST_IS_AUDIO = b"\0\0\0\0mdat"
 """A box without an end."""
@@ -132,12 +133,13 @@ def _movie(moov: bytes) -> Movie:
 def _audio_movie(trak: bytes, moov: bytes) -> Movie:
     tkhd, table = _box(trak, b"tkhd"), _box(trak, b"mdia", b"minf", b"stbl")
     (track,) = struct.unpack_from(">I", tkhd, 20 if tkhd[0] else 12)
+    codec = _codec(_box(table, b"stsd"))
     default_size = 0
     for name, trex in _boxes(_box(moov, b"mvex")):
         if name == b"trex" and struct.unpack_from(">I", trex, 4) == (track,):
             (default_size,) = struct.unpack_from(">I", trex, 16)
     sizes = _sizes(_box(table, b"stsz"))
-    return Movie(track, _codec(_box(table, b"stsd")), default_size, _offsets(table, sizes), sizes)
+    return Movie(track, codec, default_size, _offsets(table, sizes), sizes)
 
 
 def _numbers(data: bytes, at: int, count: int, kind: str = ">u4") -> Numbers:
@@ -147,9 +149,9 @@ def _numbers(data: bytes, at: int, count: int, kind: str = ">u4") -> Numbers:
 
 def _sizes(stsz: bytes) -> Numbers:
     same, count = struct.unpack_from(">II", stsz, 4) if stsz else (0, 0)
-    if same and count:
-        raise AudioError("MP4 audio that is not compressed is not supported.")
-    return _numbers(stsz, 12, count)
+    if count > MAX_SAMPLES:
+        raise AudioError(f"MP4 audio of {count} samples is too long; send it in fragments.")
+    return np.full(count, same) if same else _numbers(stsz, 12, count)
 
 
 def _offsets(table: bytes, sizes: Numbers) -> Numbers:

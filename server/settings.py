@@ -85,8 +85,9 @@ class Settings(BaseSettings):
     """Times real time at which audio that has waited is sent; Deepgram allows 1.25."""
     deepgram_connect_seconds: float = Field(5.0, gt=0)
     deepgram_silence_seconds: float = Field(10.0, gt=0)
-    """Deepgram says something every second while it is sent audio; after so long without a word it is given up. It is
-    pinged twice as often."""
+    """Deepgram says something every second while it is sent audio; after so long without a word it is given up."""
+    deepgram_ping_seconds: float = Field(2.0, gt=0)
+    """It is pinged so often, and given up when it takes as long to answer."""
     deepgram_keepalive_seconds: float = Field(4.0, gt=0, lt=10)
     """Without audio for so long: ask for what is still owed, then keep the stream open. Deepgram closes it after 10."""
     deepgram_finish_seconds: float = Field(8.0, gt=0)

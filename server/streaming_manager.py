@@ -40,6 +40,8 @@ RETRY_SECONDS = 5
 """Told to a client that is refused a session."""
 PIECE_BYTES = 8_192
 """Of a raw body stored at once. Smaller than half of any backlog bound, so that there comes to be room for it."""
+COMPRESSED_BYTES_PER_SECOND = 16_000
+"""Of Chrome's Opus, until the recognizer has seen how many there are."""
 EVENT_ID = re.compile(r"^\d{1,15}$")
 
 
@@ -290,8 +292,12 @@ def _heartbeat(session_id: str, status: str) -> bytes:
 
 
 def _buffered_seconds(state: SessionState) -> float:
-    sample_format = upload_format(SessionConfig.model_validate(state.config), state.head)
-    return round(max(0, state.offset - state.taken) / sample_format.bytes_per_second, 3)
+    config = SessionConfig.model_validate(state.config)
+    bytes_per_second: float = upload_format(config, state.head).bytes_per_second
+    if config.encoding == "auto" and container_of(state.head) not in (None, "WAV"):
+        known = state.taken > 0 and state.recognized_seconds > 0
+        bytes_per_second = state.taken / state.recognized_seconds if known else COMPRESSED_BYTES_PER_SECOND
+    return round(max(0, state.offset - state.taken) / bytes_per_second, 3)
 
 
 def _by_field(refusals: Mapping[str, Mapping[str, str]]) -> dict[str, str]:

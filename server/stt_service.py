@@ -20,7 +20,7 @@ from server.errors import AudioError, EngineError, LeaseLost, SessionEnded, Sess
 from server.events import recognition_events, session_end_event, wire_event
 from server.metrics import Metrics
 from server.models import EventType, Final, SessionConfig
-from server.session_log.base import Checkpoint, Lease, NewEvent, SessionLog
+from server.session_log.base import AudioSlice, Checkpoint, Lease, NewEvent, SessionLog
 from server.settings import Settings
 
 log = logging.getLogger("stt.service")
@@ -129,11 +129,13 @@ class _SessionRecognition:
         self._settings = settings
         self._metrics = metrics
         self._failures = 0
-        self._reached = 0
+        self._reached = 0.0
         self._costs: dict[str, Usage] = {}
 
     def count_costs(self) -> None:
-        for engine, usage in self._costs.items():
+        """Before the session's end is published: whoever has seen the end finds its costs. Once."""
+        while self._costs:
+            engine, usage = self._costs.popitem()
             self._metrics.engine_used(engine, usage.sent_seconds, usage.connected_seconds)
 
     async def run(self) -> None:
@@ -151,6 +153,7 @@ class _SessionRecognition:
                     return
             else:
                 state = await self._log.state(self._lease.session_id)
+                self.count_costs()
                 await self._publish_events(session_end_event(state.session_id, state.reason or "finished"))
                 return
 
@@ -192,19 +195,18 @@ class _SessionRecognition:
         """Send the audio as it comes, until there is no more."""
         while True:
             audio = await self._log.read_audio(
-                self._lease, decoder.position, decoder.seconds, SLICE_BYTES, AUDIO_WAIT_SECONDS
+                self._lease, decoder.position, decoder.seconds, decoder.slice_bytes, AUDIO_WAIT_SECONDS
             )
-            await self._send(recognizer, decoder.decode(audio.pcm))
+            await self._send(recognizer, await _decoded(decoder, audio))
             if audio.finished:
-                await self._send(recognizer, decoder.flush())
                 return
 
     async def _send(self, recognizer: Recognizer, pcm: bytes) -> None:
-        if not pcm:
-            return
-        async with _patience(self._settings, "The recognizer takes no audio."):
-            await recognizer.send_audio(pcm)
-        self._metrics.audio_recognised(len(pcm) / BYTES_PER_SECOND)
+        for start in range(0, len(pcm), SLICE_BYTES):  # little compressed audio may be very long
+            piece = pcm[start : start + SLICE_BYTES]
+            async with _patience(self._settings, "The recognizer takes no audio."):
+                await recognizer.send_audio(piece)
+            self._metrics.audio_recognised(len(piece) / BYTES_PER_SECOND)
 
     async def _publish(self, config: SessionConfig, decoder: AudioDecoder, recognizer: Recognizer, engine: str) -> None:
         """Write what the recognizer says to the log; a final moves the checkpoint in the same step."""
@@ -217,8 +219,8 @@ class _SessionRecognition:
             await self._publish_events(*events, checkpoint=checkpoint)
 
     def _count_progress(self, checkpoint: Checkpoint) -> None:
-        if checkpoint.offset > self._reached:
-            self._reached = checkpoint.offset
+        if checkpoint.seconds > self._reached:
+            self._reached = checkpoint.seconds
             self._failures = 0
 
     async def _publish_events(self, *events: NewEvent, checkpoint: Checkpoint | None = None) -> None:
@@ -253,9 +255,19 @@ class _SessionRecognition:
         await self._publish_events(wire_event(self._lease.session_id, EventType.ERROR, data), checkpoint=checkpoint)
 
     async def _end(self, code: str, message: str) -> None:
+        self.count_costs()
         data = {"code": code, "message": message, "recoverable": False}
         session_id = self._lease.session_id
         await self._publish_events(wire_event(session_id, EventType.ERROR, data), session_end_event(session_id, code))
+
+
+async def _decoded(decoder: AudioDecoder, audio: AudioSlice) -> bytes:
+    """PCM of a slice, and of what is held back once it is the last one."""
+
+    def decode() -> bytes:
+        return decoder.decode(audio.pcm) + (decoder.flush() if audio.finished else b"")
+
+    return decode() if decoder.is_raw else await asyncio.to_thread(decode)
 
 
 @contextlib.asynccontextmanager

@@ -9,7 +9,18 @@ from server.engines.base import Capabilities
 from server.models import EventType
 from server.settings import Settings
 
-AUDIO_FORMATS = ("PCM16 little endian", "mu-law", "A-law", "WAV")
+AUDIO_FORMATS = (
+    "PCM16 little endian",
+    "mu-law",
+    "A-law",
+    "WAV",
+    "WebM (Opus)",
+    "Ogg (Opus, Vorbis)",
+    "MP4 (AAC; fragmented, or with its index first)",
+    "MP3",
+    "AAC (ADTS)",
+    "FLAC",
+)
 
 
 def info(capabilities: Mapping[str, Capabilities], settings: Settings) -> dict[str, Any]:

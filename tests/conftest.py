@@ -25,6 +25,9 @@ from tests.fake_engine import FakeEngine
 ROOT = Path(__file__).parent.parent
 SPEECH_DIR = Path(os.environ.get("STT_SPEECH_DIR") or ROOT.parent / "shared" / "speech")
 KOREAN_WAV = ROOT / "samples" / "ko.wav"
+LIVE_DEEPGRAM_KEY = os.environ.get("DEEPGRAM_API_KEY", "").strip()
+LIVE_DEEPGRAM_URL = os.environ.get("DEEPGRAM_BASE_URL", "wss://api.deepgram.com")
+"""For the tests that are marked so; no other sees them."""
 STUCK_SECONDS = 60.0
 """Something that takes so long will never happen."""
 
@@ -32,7 +35,7 @@ STUCK_SECONDS = 60.0
 def pytest_configure() -> None:
     """No test depends on the environment of whoever runs it."""
     for name in list(os.environ):
-        if name.startswith("STT_") or name in ("DEEPGRAM_API_KEY", "WEB_CONCURRENCY"):
+        if name.startswith("STT_") or name in ("DEEPGRAM_API_KEY", "DEEPGRAM_BASE_URL", "WEB_CONCURRENCY"):
             del os.environ[name]
 
 

@@ -474,6 +474,8 @@ def test_times_never_run_backwards_nor_past_what_was_sent() -> None:
         each for message in (results, late) for each in listener.assembler.take(message) if isinstance(each, Final)
     ]
     assert [(each.start, each.end, each.through) for each in finals] == [(10.0, 12.0, 12.0), (12.0, 14.0, 14.0)]
+    listener.clock.advance(2 * SECOND)
+    assert listener.take(final("라", 4.0, 4.6, speech_final=True))[-1] == ("라", 14.6)
 
 
 def test_a_broken_connection_publishes_what_is_settled_and_no_more() -> None:

@@ -14,7 +14,18 @@ from server.engines import deepgram
 from server.engines.base import Engine
 from server.engines.breaker import CircuitBreaker
 from server.engines.deepgram import DeepgramEngine
-from tests.conftest import Event, connect, finals, finish, open_session, read_to_end, run_server, settings_of, upload
+from tests.conftest import (
+    Event,
+    connect,
+    finals,
+    finish,
+    open_session,
+    read_to_end,
+    run_server,
+    settings_of,
+    stream,
+    upload,
+)
 from tests.deepgram_engine import CodedEngine, Time, seconds_of, warm_engine
 from tests.deepgram_peer import KEY, DeepgramPeer
 from tests.deepgram_speech import coded_speech, coded_text, embedded
@@ -26,7 +37,7 @@ SPOKEN: dict[str, Any] = {"deepgram_max_speed": 3.0, "deepgram_silence_seconds":
 """As fast as the embedded engine can hear."""
 PERIOD = 5.4
 """Seconds from one beginning of the real sentence to the next."""
-NO_HURRY = {"deepgram_connect_seconds": 0.5, "deepgram_silence_seconds": 0.5, "deepgram_finish_seconds": 5.0}
+LIMITS = {"deepgram_connect_seconds": 0.5, "deepgram_silence_seconds": 0.5, "deepgram_finish_seconds": 5.0}
 
 
 def with_pauses(sentence: bytes, times: int, pause: float | None = None) -> bytes:
@@ -57,7 +68,7 @@ async def serving(
         "deepgram_base_url": peer.url,
         "deepgram_max_speed": 20,
         "deepgram_probe": False,
-        **NO_HURRY,
+        **LIMITS,
         **settings,
     }
     chain: dict[str, Engine] = {
@@ -115,13 +126,13 @@ async def test_a_session_is_recognised_by_deepgram() -> None:
     assert (codes(events), events[-1].data["reason"]) == ([], "finished")
 
 
-async def test_a_client_that_stops_sending_gets_its_words_and_goes_on_later() -> None:
-    async with DeepgramPeer() as peer, serving(peer, deepgram_keepalive_seconds=0.05) as http:
+@pytest.mark.parametrize("trouble", [Trouble(), Trouble(ignores=("Finalize",))], ids=["answered", "not answered"])
+async def test_a_client_that_stops_sending_gets_its_words_and_goes_on_later(trouble: Trouble) -> None:
+    async with DeepgramPeer([trouble]) as peer, serving(peer, deepgram_keepalive_seconds=0.05) as http:
         session_id = await open_session(http)
-        await upload(http, session_id, coded_speech([1, 2], pause=0))
-        await peer.until(lambda peer: any(stream.count("KeepAlive") >= 2 for stream in peer.streams))
-        transcript = (await http.get(f"/sessions/{session_id}/transcript")).json()
-        assert transcript["text"] == "w1 w2"
+        async with stream(http, session_id) as events:
+            await upload(http, session_id, coded_speech([1, 2], pause=0))
+            assert await anext(event.data["text"] async for event in events if event.type == "final") == "w1 w2"
         await upload(http, session_id, coded_speech([3, 4]))
         assert (await finish(http, session_id))["text"] == "w1 w2 w3 w4"
         assert len(peer.streams) == 1
@@ -141,6 +152,13 @@ async def test_a_config_that_the_model_can_not_do_is_refused_by_field() -> None:
         answer = await http.post("/sessions", json={"config": {"utterance_end_ms": 999}})
         assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "config.utterance_end_ms")
         assert peer.handshakes == []
+
+
+async def test_info_tells_what_deepgram_can_do() -> None:
+    async with DeepgramPeer() as peer, serving(peer) as http:
+        told = (await http.get("/info")).json()["engines"]["deepgram"]
+    assert {"ko", "ko-KR", "multi", "en-US"} <= set(told["languages"])
+    assert (told["keywords"], told["utterance_end"], told["diarize"]) == (True, True, False)
 
 
 async def test_metrics_tell_what_a_session_costs() -> None:

@@ -5,6 +5,7 @@ import re
 import shutil
 import socket
 import subprocess
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -86,6 +87,8 @@ def in_node(name: str, given: dict[str, Any], answer: Callable[[str], Any]) -> d
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as running:
         assert running.stdin and running.stdout and running.stderr
+        patience = threading.Timer(STUCK_SECONDS, running.kill)
+        patience.start()
         told: dict[str, Any] = {}
         for line in running.stdout:
             told = json.loads(line)
@@ -93,7 +96,8 @@ def in_node(name: str, given: dict[str, Any], answer: Callable[[str], Any]) -> d
                 running.stdin.write(json.dumps(answer(told["ask"])) + "\n")
                 running.stdin.flush()
         complaints = running.stderr.read()
-        assert running.wait(STUCK_SECONDS) == 0, complaints
+        patience.cancel()
+        assert running.wait() == 0, complaints
     return told
 
 

@@ -103,7 +103,7 @@ export class Recording extends EventTarget {
 
     /** A server that was restarted does not know the session: go on in another one, from the last final on. */
     #onFailed(session, error) {
-        if (error.code !== 'session_lost' && session.reason !== 'server_shutdown') {
+        if (error.code !== 'session_lost' && error.document?.reason !== 'server_shutdown') {
             this.#tell('failed', error);
             return;
         }
@@ -114,9 +114,9 @@ export class Recording extends EventTarget {
 
     async #replace(lost) {
         const session = await this.#openWhenBack();
-        const { bytes } = lost.unrecognized();
+        const { audio } = lost.unrecognized();
         this.#use(session);
-        if (bytes.length) this.#send(bytes);
+        
         this.#tell('restarted');
     }
 

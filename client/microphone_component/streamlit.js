@@ -33,5 +33,4 @@ function wear(theme) {
     style.setProperty('--surface', theme.secondaryBackgroundColor);
     style.setProperty('--accent', theme.primaryColor);
     style.setProperty('--font', theme.font);
-    style.setProperty('color-scheme', theme.base);
 }

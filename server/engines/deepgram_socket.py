@@ -30,8 +30,8 @@ async def connect_live(url: str, settings: Settings) -> ClientConnection:
             user_agent_header="stt-realtime",
             compression=None,  # speech does not compress
             open_timeout=settings.deepgram_connect_seconds,
-            ping_interval=settings.deepgram_silence_seconds / 2,
-            ping_timeout=settings.deepgram_silence_seconds / 2,
+            ping_interval=settings.deepgram_ping_seconds,
+            ping_timeout=settings.deepgram_ping_seconds,
             close_timeout=CLOSE_SECONDS,
             max_size=MAX_MESSAGE_BYTES,
             logger=wire_log,

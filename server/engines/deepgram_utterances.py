@@ -219,8 +219,12 @@ class UtteranceAssembler:
             return replace(word, start=start, end=min(max(start, self._clock.end_of(word.end)), latest))
 
         words = tuple(word_of(word) for word in heard.words)
-        start = words[0].start if words else min(max(self._published, self._clock.begin_of(heard.start)), latest)
-        return _Part(heard.text, start, words[-1].end if words else latest, words, heard.confidence, heard.language)
+        if words:
+            start, end = words[0].start, words[-1].end
+        else:
+            earliest = max(self._published, self._clock.begin_of(heard.start), self._speaking_since or 0.0)
+            start, end = min(earliest, latest), latest
+        return _Part(heard.text, start, end, words, heard.confidence, heard.language)
 
 
 def _words(parts: list[_Part]) -> tuple[Word, ...]:

@@ -9,6 +9,7 @@ export class EventStream {
     #options;
     #source = null;
     #lastFrame = 0;
+    #failures = 0;
     #watchdog;
     #tryAgain = new Signal();
 
@@ -60,6 +61,7 @@ export class EventStream {
 
     #take({ data, lastEventId }) {
         this.#lastFrame = Date.now();
+        this.#failures = 0;
         this.#options.onReached(true);
         const { event_type: type, data: detail = {} } = parsed(data);
         if (!type) return;
@@ -72,7 +74,10 @@ export class EventStream {
 
     /** The browser has given up, as it does after any answer but 200: find out why. */
     async #listenAgain(source) {
-        for (let failures = 1; source === this.#source; failures++) {
+        let retryAfter = 0;
+        while (source === this.#source) {
+            if (this.#failures++) await this.#tryAgain.wait(delaySeconds(this.#failures, retryAfter));
+            if (source !== this.#source) return;
             try {
                 const state = await this.#options.describe();
                 if (source !== this.#source) return;
@@ -81,7 +86,7 @@ export class EventStream {
                 return;
             } catch (error) {
                 if (!error.retryable) return void this.#options.onFailed(error);
-                await this.#tryAgain.wait(delaySeconds(failures, error.retryAfter));
+                retryAfter = error.retryAfter;
             }
         }
     }

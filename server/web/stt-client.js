@@ -256,7 +256,8 @@ export class STTSession extends EventTarget {
             }
             const error = await this.#sendChunk();
             if (!this.#goesOn()) return;
-            if (error?.code === 'session_ended') return; // `session_end` is on its way and says why
+            // an end has its reason, and perhaps finals before it, on their way
+            if (error?.code === 'session_ended') await this.#ended.wait(LAST_EVENTS_SECONDS);
             if (error && !error.retryable) return this.#fail(error);
             this.#failures = error && error.code !== 'backlog_full' ? this.#failures + 1 : 0;
             this.#reached('upload', error?.code !== 'server_away');
@@ -274,7 +275,8 @@ export class STTSession extends EventTarget {
         let offset = from;
         let error = null;
         try {
-            offset = (await this.#request('POST', `${this.#path}/audio`, { headers, body, signal })).document.offset;
+            const { document } = await this.#request('POST', `${this.#path}/audio`, { headers, body, signal });
+            offset = document.offset ?? from; // the page where one signs in to a network has none
         } catch (refused) {
             error = refused;
             offset = refused.document.offset ?? from;
@@ -302,7 +304,7 @@ export class STTSession extends EventTarget {
             try {
                 const answer = await this.#request('DELETE', this.#path, { seconds: FINISH_SECONDS });
                 this.#reached('upload', true);
-                if (answer.status === 200) return answer.document;
+                if (answer.document.segments && answer.status === 200) return answer.document;
             } catch (error) {
                 if (!error.retryable) {
                     this.#fail(error);

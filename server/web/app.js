@@ -1,0 +1,386 @@
+// The page: its controls, what it says, and the activity that is going on.
+
+import { FileUpload, Recording } from './activity.js';
+import { recall, remember } from './memory.js';
+import { Meter } from './meter.js';
+import { STTClient } from './stt-client.js';
+import { has, language as pageLanguage, speak, text } from './texts.js';
+import { minutes, Transcript } from './transcript.js';
+
+const $ = (id) => document.getElementById(id);
+const server = new URL('.', document.baseURI);
+const CUT_SECONDS = 1.5;
+const AUDIO = /^(audio\/.*|video\/.*|application\/ogg|)$/; // nothing: the browser does not know the ending
+const WAITING_SECONDS = 2; // what is on its way is not worth mentioning
+
+const transcript = new Transcript({ scroll: $('transcript'), list: $('finals'), interim: $('interim') });
+const meter = new Meter($('meter'));
+let client = new STTClient(server, { apiKey: recall('key') ?? undefined });
+let info = null;
+let activity = null;
+let elapsed = 0;
+let isSpeech = false;
+let wakeLock = null;
+let remedy = null;
+let shown = null;
+
+// --- what the page says ---------------------------------------------------------------------------------------------
+
+/** @param {string} key of a text @param {object} [values] @param {{label: string, action: () => void}} [way] out */
+function notice(key, values, way = null) {
+    shown = { key, again: () => notice(key, values, way) };
+    remedy = way?.action ?? null;
+    $('notice').firstElementChild.textContent = text(key, values);
+    $('notice').hidden = false;
+    $('remedy').hidden = !way;
+    $('remedy').textContent = way ? text(way.label) : '';
+}
+
+function dismiss() {
+    $('notice').hidden = true;
+    shown = null;
+}
+
+/** Clear words for what went wrong. @param {Error} error @param {() => void} [again] */
+function explain(error, again) {
+    const way = again && { label: 'again', action: again };
+    const values = {
+        detail: error.message,
+        seconds: error.retryAfter || 5,
+        address: `http://localhost:${location.port || 80}${location.pathname}`,
+    };
+    if (error.status === 401) {
+        document.querySelector('.key').hidden = false;
+        notice('unauthorized', values, way);
+    } else if (error.name !== 'STTError') {
+        notice('unreadable');
+    } else {
+        notice(has(error.code) ? error.code : 'refused', values, error.code === 'insecure_origin' ? null : way);
+    }
+}
+
+function render() {
+    const phase = activity?.phase ?? 'over';
+    const isFile = activity instanceof FileUpload;
+    const [label, isOn] = {
+        over: ['record', false],
+        starting: ['starting', true],
+        running: [isFile ? 'cancel' : 'stop', true],
+        finishing: [activity?.session?.online ? 'finishing' : 'cancel', true],
+    }[phase];
+    document.body.dataset.phase = isFile && phase !== 'over' ? 'file' : phase;
+    $('record').querySelector('.label').textContent = text(label);
+    $('record').setAttribute('aria-pressed', isOn);
+    $('record').disabled = label === 'starting' || label === 'finishing';
+    for (const control of [$('language'), $('engine'), $('file')]) control.disabled = phase !== 'over';
+    for (const button of document.querySelectorAll('[data-format], #copy')) button.disabled = transcript.isEmpty;
+    $('clear').disabled = transcript.isEmpty || phase !== 'over';
+    $('empty').hidden = !transcript.isEmpty || phase !== 'over';
+    $('shades').hidden = !transcript.hasConfidence;
+    $('elapsed').textContent = minutes(elapsed);
+    renderConnection(phase);
+    renderProgress(isFile && phase !== 'over');
+}
+
+function renderConnection(phase) {
+    const session = phase === 'over' ? null : activity.session;
+    const online = session ? session.online : navigator.onLine && info !== null;
+    const isKnown = session || info || shown;
+    $('connection').dataset.online = online;
+    const said = isKnown ? text(online ? 'online' : 'offline') : '';
+    if ($('connection').textContent !== said) $('connection').textContent = said;
+    const waiting = session?.waitingSeconds ?? 0;
+    const isWaiting = session && (!session.online || session.failure || waiting >= WAITING_SECONDS) && waiting > 0;
+    $('waiting').textContent = isWaiting ? text('waiting', { seconds: Math.round(waiting) }) : '';
+    $('speech').hidden = phase !== 'running' || activity instanceof FileUpload;
+    $('speech').dataset.on = isSpeech;
+    $('speech').lastElementChild.textContent = text(isSpeech ? 'speaking' : 'silent');
+}
+
+function renderProgress(isShown) {
+    $('progress').hidden = !isShown;
+    if (!isShown) return;
+    const [label, bar, output] = $('progress').children;
+    label.textContent = text('uploading', { name: activity.file.name });
+    bar.value = activity.fraction;
+    output.textContent = `${Math.floor(activity.fraction * 100)} %`;
+}
+
+// --- what goes on ---------------------------------------------------------------------------------------------------
+
+function config() {
+    return { language: $('language').value, engine: $('engine').value };
+}
+
+/** Have the page follow an activity to its end. */
+function follow(started) {
+    activity = started;
+    isSpeech = false;
+    dismiss();
+    const on = (type, react, show = render) =>
+        started.addEventListener(type, ({ detail }) => {
+            if (started !== activity) return;
+            react(detail);
+            show();
+        });
+    on('began', ({ session, base }) => {
+        transcript.begin(session, base);
+        dismiss();
+    });
+    on('token', ({ text: words }) => transcript.interim(words));
+    on('final', (final) => transcript.final(final));
+    on('speech_start', () => (isSpeech = true));
+    on('speech_end', () => (isSpeech = false));
+    on('connection', ({ online }) => onConnection(started, online));
+    on('error', (error) => onError(started, error));
+    on('failed', (error) => onFailed(started, error));
+    on('refused', () => {
+        notice('buffer_full');
+        started.stop();
+    });
+    on('unplugged', () => {
+        notice('microphone_ended');
+        started.stop();
+    });
+    on('progress', () => (elapsed = started.elapsed));
+    on('level', (level) => meter.push(level, isSpeech), () => {});
+    on('phase', onPhase);
+    render();
+}
+
+function onPhase(phase) {
+    if (phase === 'running') stayAwake();
+    if (phase !== 'over') return;
+    wakeLock?.release();
+    isSpeech = false;
+    transcript.interim('');
+    meter.clear();
+}
+
+/** A stream that is cut and comes back at once is not worth a word. */
+function onConnection(started, online) {
+    if (online && shown?.key === 'away') dismiss();
+    if (online || started instanceof FileUpload) return;
+    setTimeout(() => {
+        const { session, phase } = started;
+        if (phase === 'over' || started !== activity || session.online || session.failure) return;
+        notice('away');
+        render();
+    }, CUT_SECONDS * 1000);
+}
+
+/** An `error` event: the session goes on, or tells how it ended. */
+function onError(started, { code, recoverable, engine, message }) {
+    if (recoverable) notice(has(code) ? code : 'refused', { engine, detail: message });
+    else started.lastWords = { code, detail: message };
+}
+
+function onFailed(started, error) {
+    const { code, detail } = started.lastWords ?? {};
+    if (started instanceof FileUpload) return; // `open` raises it
+    isSpeech = false;
+    transcript.interim('');
+    const seconds = Math.ceil(started.session.unrecognized().audio.length / 32_000);
+    const key = has(code) ? code : has(error.code) ? error.code : 'refused';
+    const values = { seconds, detail: detail ?? error.message, reason: error.document.reason };
+    notice(key, values, { label: 'go_on', action: () => goOn(started) });
+}
+
+async function goOn(started) {
+    $('remedy').disabled = true;
+    started.lastWords = null;
+    try {
+        await started.goOn();
+    } catch (error) {
+        explain(error, () => goOn(started));
+    } finally {
+        $('remedy').disabled = false;
+    }
+    render();
+}
+
+async function record() {
+    const recording = new Recording(client, config(), elapsed);
+    follow(recording);
+    try {
+        await recording.open();
+    } catch (error) {
+        recording.enter('over');
+        explain(error, record);
+    }
+    render();
+}
+
+/** @param {File | undefined} file */
+async function transcribe(file) {
+    if (!file) return;
+    if (activity && activity.phase !== 'over') return notice('one_at_a_time');
+    if (!file.size || !AUDIO.test(file.type)) return notice('no_audio', { name: file.name });
+    if (!transcript.isEmpty && !confirm(text('clear_first'))) return;
+    clear();
+    const upload = new FileUpload(client, config(), file);
+    follow(upload);
+    try {
+        await upload.open();
+    } catch (error) {
+        if (!upload.isCancelled) explainFile(upload, error, () => transcribe(file));
+        upload.enter('over');
+    }
+    render();
+}
+
+function explainFile({ lastWords }, error, again) {
+    const way = { label: 'again', action: again };
+    if (lastWords?.code === 'undecodable_audio') notice('undecodable_audio', lastWords);
+    else if (has(lastWords?.code)) notice(lastWords.code, lastWords, way);
+    else if (error.code === 'session_lost') notice('file_lost', {}, way);
+    else explain(error, again);
+}
+
+function press() {
+    const phase = activity?.phase ?? 'over';
+    if (phase === 'over') record();
+    else if (phase === 'running' && activity instanceof Recording) activity.stop();
+    else if (phase !== 'starting') activity.cancel();
+}
+
+function clear() {
+    transcript.clear();
+    elapsed = 0;
+    dismiss();
+    render();
+}
+
+async function stayAwake() {
+    try {
+        wakeLock = await navigator.wakeLock?.request('screen');
+    } catch {
+        // battery saving: then the screen may go dark
+    }
+}
+
+// --- the text, taken away -------------------------------------------------------------------------------------------
+
+async function copy() {
+    const words = transcript.text();
+    try {
+        await navigator.clipboard.writeText(words);
+    } catch {
+        copyBySelection(); // without https there is no clipboard
+    }
+    $('copy').textContent = text('copied');
+    setTimeout(() => ($('copy').textContent = text('copy')), 2000);
+}
+
+function copyBySelection() {
+    const selection = getSelection();
+    selection.selectAllChildren($('finals'));
+    document.execCommand('copy');
+    selection.removeAllRanges();
+}
+
+async function download(format) {
+    const link = document.createElement('a');
+    link.href = URL.createObjectURL(new Blob([await transcript.file(format)], { type: 'text/plain;charset=utf-8' }));
+    link.download = `transcript.${format}`;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 10_000); // not every browser has it at once
+}
+
+// --- settings -------------------------------------------------------------------------------------------------------
+
+async function loadInfo() {
+    try {
+        info = await client.info();
+        dismiss();
+    } catch (error) {
+        explain(error, loadInfo);
+    }
+    fillEngines();
+    render();
+}
+
+function fillEngines() {
+    const engines = Object.keys(info?.engines ?? {});
+    fill($('engine'), [['auto', text('auto')], ...engines.map((name) => [name, name])], recall('engine'));
+    fillLanguages();
+}
+
+function fillLanguages() {
+    const { engines = {} } = info ?? {};
+    const chosen = $('engine').value === 'auto' ? Object.values(engines) : [engines[$('engine').value]];
+    const tags = new Set(chosen.flatMap((each) => each?.languages ?? []));
+    if (!tags.size) tags.add('ko');
+    const names = new Intl.DisplayNames([pageLanguage], { type: 'language' });
+    const named = [...tags].map((tag) => [tag, tag === 'multi' ? text('detect') : named_(names, tag)]);
+    const first = (tag) => ['ko', 'en', 'multi'].indexOf(tag) + 1 || 9;
+    named.sort(([a, nameA], [b, nameB]) => first(a) - first(b) || nameA.localeCompare(nameB, pageLanguage));
+    const preferred = [recall('language'), $('language').value, navigator.language.split('-')[0], 'ko'];
+    fill($('language'), named, preferred.find((tag) => tags.has(tag)));
+}
+
+function named_(names, tag) {
+    try {
+        return names.of(tag);
+    } catch {
+        return tag;
+    }
+}
+
+function fill(select, options, chosen) {
+    select.replaceChildren(...options.map(([value, name]) => new Option(name, value)));
+    if (options.some(([value]) => value === chosen)) select.value = chosen;
+}
+
+// --- the controls ---------------------------------------------------------------------------------------------------
+
+$('record').onclick = press;
+$('remedy').onclick = () => remedy?.();
+$('dismiss').onclick = dismiss;
+$('copy').onclick = copy;
+$('clear').onclick = () => confirm(text('clear_first')) && clear();
+$('file').onchange = () => {
+    transcribe($('file').files[0]);
+    $('file').value = '';
+};
+$('language').onchange = () => remember('language', $('language').value);
+$('engine').onchange = () => {
+    remember('engine', $('engine').value);
+    fillLanguages();
+};
+$('key').onchange = () => {
+    client = new STTClient(server, { apiKey: $('key').value || undefined });
+    loadInfo();
+};
+for (const button of document.querySelectorAll('[data-format]')) button.onclick = () => download(button.dataset.format);
+for (const button of document.querySelectorAll('[data-language]')) {
+    button.onclick = () => {
+        speak(button.dataset.language);
+        fillEngines();
+        shown?.again();
+        render();
+    };
+}
+
+addEventListener('dragover', (event) => {
+    if (!event.dataTransfer.types.includes('Files')) return;
+    event.preventDefault();
+    $('drop').hidden = false;
+});
+addEventListener('dragleave', (event) => {
+    if (!event.relatedTarget) $('drop').hidden = true;
+});
+addEventListener('drop', (event) => {
+    event.preventDefault();
+    $('drop').hidden = true;
+    transcribe(event.dataTransfer.files[0]);
+});
+for (const type of ['online', 'offline']) addEventListener(type, render);
+addEventListener('beforeunload', (event) => {
+    if (activity && activity.phase !== 'over') event.preventDefault();
+});
+
+speak(pageLanguage);
+fillEngines();
+render();
+loadInfo();

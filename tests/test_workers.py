@@ -1,0 +1,214 @@
+"""The recognition threads: who goes first, who never waits, and what becomes of jobs that nobody wants any more."""
+
+import asyncio
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError, Future
+
+import pytest
+
+from server.engines.workers import NICENESS, Priority, Workers
+
+PATIENCE = 10.0
+"""Seconds after which what should have happened never will."""
+
+
+@pytest.fixture
+def make_workers() -> Iterator[Callable[[int], Workers]]:
+    made: list[Workers] = []
+
+    def make(threads: int) -> Workers:
+        made.append(Workers(threads))
+        return made[-1]
+
+    yield make
+    for workers in made:
+        workers.close()
+
+
+class Held:
+    """A job that has begun and goes on until it is let go."""
+
+    def __init__(self, workers: Workers, priority: Priority = Priority.AUDIO) -> None:
+        self.began, self.let_go = threading.Event(), threading.Event()
+        self.future: Future[bool] = workers.submit(priority, self._work)
+
+    def _work(self) -> bool:
+        self.began.set()
+        return self.let_go.wait(PATIENCE)
+
+    def has_begun(self) -> "Held":
+        assert self.began.wait(PATIENCE)
+        return self
+
+
+def test_a_job_gives_its_result(make_workers: Callable[[int], Workers]) -> None:
+    assert make_workers(1).submit(Priority.FINAL, lambda: 42).result(PATIENCE) == 42
+
+
+def test_jobs_are_done_by_priority_then_by_arrival(make_workers: Callable[[int], Workers]) -> None:
+    workers = make_workers(1)
+    first = Held(workers).has_begun()
+    done: list[str] = []
+    arrivals = [
+        (Priority.UPKEEP, "upkeep"),
+        (Priority.INTERIM, "interim"),
+        (Priority.FINAL, "final 1"),
+        (Priority.AUDIO, "audio 1"),
+        (Priority.FINAL, "final 2"),
+        (Priority.AUDIO, "audio 2"),
+    ]
+    futures = [workers.submit(priority, lambda name=name: done.append(name)) for priority, name in arrivals]  # type: ignore[misc]
+    assert workers.waiting() == len(arrivals)
+    first.let_go.set()
+    for future in futures:
+        future.result(PATIENCE)
+    assert done == ["audio 1", "audio 2", "final 1", "final 2", "interim", "upkeep"]
+    assert workers.waiting() == 0
+
+
+@pytest.mark.parametrize("priority", [Priority.FINAL, Priority.INTERIM, Priority.UPKEEP])
+def test_a_long_job_does_not_keep_audio_from_being_decoded(
+    make_workers: Callable[[int], Workers], priority: Priority
+) -> None:
+    workers = make_workers(2)
+    long = Held(workers, priority).has_begun()
+    second = Held(workers, priority)
+    assert workers.submit(Priority.AUDIO, lambda: "decoded").result(PATIENCE) == "decoded"
+    assert not second.began.is_set()
+    long.let_go.set()
+    second.has_begun().let_go.set()
+    assert second.future.result(PATIENCE)
+
+
+def test_long_jobs_run_side_by_side_on_all_threads_but_one(make_workers: Callable[[int], Workers]) -> None:
+    workers = make_workers(4)
+    together = threading.Barrier(3)
+    futures = [workers.submit(Priority.FINAL, lambda: together.wait(PATIENCE)) for _ in range(3)]
+    assert {future.result(PATIENCE) for future in futures} == {0, 1, 2}
+
+
+def test_audio_may_have_all_threads(make_workers: Callable[[int], Workers]) -> None:
+    workers = make_workers(2)
+    together = threading.Barrier(2)
+    futures = [workers.submit(Priority.AUDIO, lambda: together.wait(PATIENCE)) for _ in range(2)]
+    assert {future.result(PATIENCE) for future in futures} == {0, 1}
+
+
+def test_a_single_thread_does_long_jobs_too(make_workers: Callable[[int], Workers]) -> None:
+    workers = make_workers(1)
+    assert [workers.submit(Priority.FINAL, lambda: 1).result(PATIENCE) for _ in range(3)] == [1, 1, 1]
+
+
+def test_a_job_cancelled_in_line_is_never_run(make_workers: Callable[[int], Workers]) -> None:
+    workers = make_workers(1)
+    first = Held(workers).has_begun()
+    done: list[str] = []
+    unwanted = workers.submit(Priority.AUDIO, lambda: done.append("unwanted"))
+    wanted = workers.submit(Priority.AUDIO, lambda: done.append("wanted"))
+    assert unwanted.cancel()
+    first.let_go.set()
+    wanted.result(PATIENCE)
+    assert done == ["wanted"]
+
+
+def test_a_long_job_cancelled_in_line_leaves_room_for_the_next(make_workers: Callable[[int], Workers]) -> None:
+    workers = make_workers(2)
+    first = Held(workers, Priority.FINAL).has_begun()
+    for unwanted in [workers.submit(Priority.FINAL, lambda: None) for _ in range(3)]:
+        assert unwanted.cancel()
+    first.let_go.set()
+    assert workers.submit(Priority.FINAL, lambda: "done").result(PATIENCE) == "done"
+
+
+def test_a_job_that_runs_can_not_be_cancelled(make_workers: Callable[[int], Workers]) -> None:
+    running = Held(make_workers(1)).has_begun()
+    assert not running.future.cancel()
+    running.let_go.set()
+    assert running.future.result(PATIENCE)
+
+
+async def test_a_waiter_that_gives_up_takes_its_job_out_of_the_line(make_workers: Callable[[int], Workers]) -> None:
+    workers = make_workers(1)
+    first = Held(workers).has_begun()
+    done: list[str] = []
+    async with asyncio.TaskGroup() as tasks:
+        waiting = tasks.create_task(workers.run(Priority.AUDIO, lambda: done.append("unwanted")))
+        await asyncio.sleep(0)
+        assert workers.waiting() == 1
+        waiting.cancel()
+    first.let_go.set()
+    await workers.run(Priority.AUDIO, lambda: done.append("wanted"))
+    assert done == ["wanted"]
+
+
+@pytest.mark.parametrize("error", [ValueError("no"), SystemExit(3)], ids=["error", "exit"])
+async def test_a_job_s_exception_reaches_its_waiter_alone(
+    make_workers: Callable[[int], Workers], error: BaseException
+) -> None:
+    workers = make_workers(1)
+
+    def fail() -> None:
+        raise error
+
+    first = Held(workers).has_begun()
+    failing, other = workers.submit(Priority.FINAL, fail), workers.submit(Priority.FINAL, lambda: "fine")
+    first.let_go.set()
+    assert failing.exception(PATIENCE) is error
+    assert other.result(PATIENCE) == "fine"
+    assert await workers.run(Priority.FINAL, lambda: "still there") == "still there"
+
+
+async def test_the_event_loop_runs_on_while_a_job_runs(make_workers: Callable[[int], Workers]) -> None:
+    workers = make_workers(1)
+    seen_by_the_loop = threading.Event()
+    async with asyncio.TaskGroup() as tasks:
+        job = tasks.create_task(workers.run(Priority.FINAL, lambda: seen_by_the_loop.wait(PATIENCE)))
+        await asyncio.sleep(0)
+        seen_by_the_loop.set()
+    assert job.result() is True
+
+
+def test_closing_drops_the_line_and_lets_what_runs_come_to_its_end(make_workers: Callable[[int], Workers]) -> None:
+    workers = make_workers(1)
+    running = Held(workers).has_begun()
+    done: list[str] = []
+    waiting = workers.submit(Priority.AUDIO, lambda: done.append("waiting"))
+    workers.close()
+    with pytest.raises(CancelledError):
+        waiting.result(PATIENCE)
+    running.let_go.set()
+    assert running.future.result(PATIENCE)
+    assert done == []
+
+
+def test_without_a_number_there_is_a_thread_for_each_processor() -> None:
+    assert Workers().threads == os.cpu_count()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere niceness belongs to the whole process")
+@pytest.mark.parametrize(
+    "own",
+    [
+        0,
+        pytest.param(
+            5, marks=pytest.mark.xfail(strict=True, reason="the niceness is set, not added to the process's own")
+        ),
+    ],
+)
+def test_recognition_comes_after_the_event_loop_in_line_for_the_cpu(own: int) -> None:
+    """Also where the whole server was started with ``nice``: there raising a priority is forbidden."""
+    found: list[int] = []
+
+    def as_the_server() -> None:
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), own)
+        workers = Workers(1)
+        found.append(workers.submit(Priority.AUDIO, lambda: os.getpriority(os.PRIO_PROCESS, 0)).result(PATIENCE))
+        workers.close()
+
+    server = threading.Thread(target=as_the_server)
+    server.start()
+    server.join(PATIENCE)
+    assert found == [own + NICENESS]
