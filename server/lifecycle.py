@@ -31,6 +31,7 @@ async def running(
     app: FastAPI, settings: Settings, engines: Mapping[str, Engine] | None, session_log: SessionLog
 ) -> AsyncIterator[None]:
     """Load the engines, run both halves, and at the end finish every session."""
+    log_to_stderr(settings)
     engines = load_engines(settings) if engines is None else engines
     for note in settings.notes():
         log.warning(note)
@@ -65,6 +66,15 @@ async def running(
     await session_log.aclose()
     for engine in engines.values():
         await engine.aclose()
+
+
+def log_to_stderr(settings: Settings) -> None:
+    """Uvicorn sets up its own loggers alone; ours would be silent."""
+    log.setLevel(settings.log_level)
+    if not log.hasHandlers():
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(levelname)s:     %(message)s"))
+        log.addHandler(handler)
 
 
 def on_stop_signal(stop: Callable[[], object], drain_seconds: float) -> None:

@@ -20,7 +20,7 @@ class Settings(BaseSettings):
     cors_origins: str = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?"
     """Regular expression of the origins that may call from a browser."""
 
-    log_level: str = "INFO"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     web_concurrency: int = Field(1, validation_alias="WEB_CONCURRENCY")
     """Set by process managers; more than one process needs a log that they share."""
 
@@ -73,10 +73,18 @@ class Settings(BaseSettings):
     vosk_memory_mb: int = Field(3000, ge=500)
     """While the process holds more than this, used recognizers are replaced by fresh ones, which are smaller."""
 
+    whisper_model: str = ""
+    """A folder or a hub name (``large-v3-turbo``); empty: the packaged base model."""
+    whisper_device: Literal["auto", "cpu", "cuda"] = "auto"
+    cache: Path = Path("~/.cache/stt-realtime")
+    """Where the packaged Whisper model is put together."""
+
     # --- Deepgram ---------------------------------------------------------------------------------------------------
     deepgram_api_key: SecretStr | None = Field(None, validation_alias="DEEPGRAM_API_KEY")
     deepgram_base_url: str = Field("wss://api.deepgram.com", validation_alias="DEEPGRAM_BASE_URL")
     """Another region, or a Deepgram of your own."""
+    deepgram_sessions: int | None = Field(None, ge=1)
+    """Streams that the account may have at once; further sessions go to the next engine. Empty: try it."""
     deepgram_skip_silence: bool = False
     """Send no silence: cheaper, if Deepgram bills by audio sent."""
     deepgram_probe: bool = True
@@ -96,12 +104,6 @@ class Settings(BaseSettings):
     """So many streams in a row that gave no result, and new sessions go to the next engine."""
     deepgram_breaker_seconds: float = Field(30.0, gt=0)
     """After so long one session tries again."""
-
-    whisper_model: str = ""
-    """A folder or a hub name (``large-v3-turbo``); empty: the packaged base model."""
-    whisper_device: Literal["auto", "cpu", "cuda"] = "auto"
-    cache: Path = Path("~/.cache/stt-realtime")
-    """Where the packaged Whisper model is put together."""
 
     def engine_chain(self) -> list[str]:
         """Names of the engines in the order in which ``auto`` tries them."""

@@ -28,6 +28,8 @@ KOREAN_WAV = ROOT / "samples" / "ko.wav"
 LIVE_DEEPGRAM_KEY = os.environ.get("DEEPGRAM_API_KEY", "").strip()
 LIVE_DEEPGRAM_URL = os.environ.get("DEEPGRAM_BASE_URL", "wss://api.deepgram.com")
 """For the tests that are marked so; no other sees them."""
+FAIL_ON_SKIP = os.environ.get("STT_FAIL_ON_SKIP") == "1"
+"""Set by CI: a test that is skipped although this machine could run it fails the run."""
 STUCK_SECONDS = 60.0
 """Something that takes so long will never happen."""
 
@@ -37,6 +39,15 @@ def pytest_configure() -> None:
     for name in list(os.environ):
         if name.startswith("STT_") or name in ("DEEPGRAM_API_KEY", "DEEPGRAM_BASE_URL", "WEB_CONCURRENCY"):
             del os.environ[name]
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    skipped = reporter.stats.get("skipped", []) if reporter else []
+    needless = [report.nodeid for report in skipped if "deepgram" not in report.keywords]
+    if FAIL_ON_SKIP and needless:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        reporter.write_line("skipped, but must run here: " + ", ".join(needless), red=True)
 
 
 # --- a server -------------------------------------------------------------------------------------------------------

@@ -328,6 +328,12 @@ async def test_new_sessions_go_to_the_next_engine_until_deepgram_has_recovered(b
         assert (await http.get("/health")).json()["engines"]["deepgram"]["circuit"] == "closed"
 
 
+async def test_sessions_beyond_what_the_account_allows_go_to_the_next_engine() -> None:
+    async with DeepgramPeer() as peer, serving(peer, deepgram_sessions=1) as http:
+        opened = [(await http.post("/sessions")).json()["engine"] for _ in range(2)]
+    assert opened == ["deepgram", "local"]
+
+
 async def test_a_session_that_wants_deepgram_alone_ends_with_the_reason() -> None:
     async with DeepgramPeer([Refuse(401)]) as peer, serving(peer) as http:
         events = await play(http, SPEECH, engine="deepgram")

@@ -3,6 +3,7 @@
 import ast
 import asyncio
 import re
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -284,6 +285,19 @@ def test_a_file_that_is_stopped_ends_with_what_was_sent(fake_server: str, backgr
     until(lambda: live.view.over)
     assert live.view.status == "ended"
     assert 0 < len(live.view.utterances) < 600
+
+
+def test_a_browser_session_has_one_thread_which_ends_with_it(fake_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    until(lambda: not client_threads())
+    app = open_app(fake_server, monkeypatch)
+    run(app)
+    assert len(client_threads()) == 1
+    st.cache_resource.clear()  # what Streamlit does for its session
+    until(lambda: not client_threads())
+
+
+def client_threads() -> list[threading.Thread]:
+    return [each for each in threading.enumerate() if each.name == "stt-client"]
 
 
 def test_a_server_that_goes_and_comes_is_seen(fake_engine: FakeEngine, background: Background) -> None:

@@ -116,7 +116,7 @@ export class Recording extends EventTarget {
         const session = await this.#openWhenBack();
         const { audio } = lost.unrecognized();
         this.#use(session);
-        
+        if (audio.length) this.#send(audio);
         this.#tell('restarted');
     }
 

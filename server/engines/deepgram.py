@@ -26,9 +26,8 @@ NO_KEY = "Deepgram is not used: DEEPGRAM_API_KEY is not set."
 class DeepgramEngine:
     """What all recognizers share."""
 
-    capabilities: Capabilities = DeepgramCapabilities()
-
     def __init__(self, settings: Settings) -> None:
+        self.capabilities: Capabilities = DeepgramCapabilities(max_sessions=settings.deepgram_sessions)
         self._settings = settings
         self._has_key = bool(settings.deepgram_key())
         self._breaker = CircuitBreaker(settings.deepgram_breaker_failures, settings.deepgram_breaker_seconds)
@@ -56,8 +55,10 @@ class DeepgramEngine:
             raise DeepgramError(NO_KEY, retryable=False)
         gate = self._gate(config, start)
         recognizer = DeepgramRecognizer(self._url_for(config), config, start, self._settings, self._attempt, gate)
+        session = asyncio.current_task()
         async with asyncio.TaskGroup() as tasks:
-            running = tasks.create_task(recognizer.run(), name="deepgram")
+            name = f"{session.get_name() if session else 'a session'} with deepgram"
+            running = tasks.create_task(recognizer.run(), name=name)
             yield recognizer
             running.cancel()
 

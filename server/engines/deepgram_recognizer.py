@@ -123,7 +123,8 @@ class DeepgramRecognizer:
             connection = await connect_live(self._url, self._settings)
             began = self._now
             name = request_id(connection.response)
-            log.info("deepgram %s: stream open at %.1f s of the session", name, self._clock.now)
+            task = asyncio.current_task()
+            log.info("deepgram %s: stream open, %s from %.1f s", name, task and task.get_name(), self._clock.now)
             try:
                 await self._converse(connection, first, attempt)
             finally:

@@ -23,10 +23,10 @@ from server.models import Word
 from server.settings import Settings
 
 FULL_WINDOW_SECONDS = 30.0
-SHORTEST_WINDOW_SECONDS = 10.0
+SHORTEST_WINDOW_SECONDS = 9.0
 SILENCE_SECONDS = 2.0
 """Silence after the utterance inside the window: without it the decoder does not find the end."""
-FINAL_BEAM = 5
+FINAL_BEAM = 4
 COMPRESSION_LIMIT = 2.4
 """Text that zlib shrinks more than this is a loop (the limit of Whisper's own decoding)."""
 REPEATED_LETTERS = 5

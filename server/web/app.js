@@ -70,8 +70,9 @@ function render() {
     }[phase];
     document.body.dataset.phase = isFile && phase !== 'over' ? 'file' : phase;
     $('record').querySelector('.label').textContent = text(label);
-    $('record').setAttribute('aria-pressed', isOn);
-    $('record').disabled = label === 'starting' || label === 'finishing';
+    $('record').dataset.on = isOn;
+    // not `disabled`, which would take the focus away from whoever uses the keyboard
+    $('record').setAttribute('aria-disabled', label === 'starting' || label === 'finishing');
     for (const control of [$('language'), $('engine'), $('file')]) control.disabled = phase !== 'over';
     for (const button of document.querySelectorAll('[data-format], #copy')) button.disabled = transcript.isEmpty;
     $('clear').disabled = transcript.isEmpty || phase !== 'over';
@@ -239,9 +240,10 @@ function explainFile({ lastWords }, error, again) {
 
 function press() {
     const phase = activity?.phase ?? 'over';
+    if ($('record').getAttribute('aria-disabled') === 'true') return;
     if (phase === 'over') record();
     else if (phase === 'running' && activity instanceof Recording) activity.stop();
-    else if (phase !== 'starting') activity.cancel();
+    else activity.cancel();
 }
 
 function clear() {
