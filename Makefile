@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 FILE ?=
 
-.PHONY: run test test-fast check demo docs clean help
+.PHONY: run test test-deepgram check demo clean help
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -18,6 +18,9 @@ demo: $(VENV)/.installed $(if $(FILE),,$(VENV)/.dev-installed)  ## play FILE=tal
 
 test: $(VENV)/.dev-installed  ## all tests
 	@$(BIN)/python -m pytest $(ARGS)
+
+test-deepgram: $(VENV)/.dev-installed  ## the live check against Deepgram; needs DEEPGRAM_API_KEY in the environment
+	@$(BIN)/python -m pytest tests/test_deepgram_live.py -rs
 
 check: $(VENV)/.dev-installed  ## style, types, sizes
 	@$(BIN)/ruff check .

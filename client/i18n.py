@@ -12,7 +12,6 @@ TEXTS: dict[str, tuple[str, str]] = {
         "Words appear while you speak. Audio goes up by plain HTTP, results come down as a stream.",
     ),
     # --- sidebar ---
-    "interface_language": ("화면 언어", "Interface language"),
     "server": ("서버", "Server"),
     "server_url": ("서버 주소", "Server address"),
     "api_key": ("API 키", "API key"),
@@ -97,7 +96,6 @@ TEXTS: dict[str, tuple[str, str]] = {
     "file_types": ("WAV, FLAC, MP3, Ogg, WebM, M4A 또는 PCM", "WAV, FLAC, MP3, Ogg, WebM, M4A or PCM"),
     "transcribe": ("인식 시작", "Transcribe"),
     "stop": ("중지", "Stop"),
-    "choose_first": ("먼저 파일을 고르세요.", "Choose a file first."),
     # --- session ---
     "session": ("세션", "Session"),
     "sessions": ("이 창의 세션", "Sessions of this window"),
@@ -115,7 +113,6 @@ TEXTS: dict[str, tuple[str, str]] = {
     "speaking": ("말하는 중", "Speaking"),
     "silent": ("조용함", "Silent"),
     "progress": ("{percent}% · {seconds} 인식함", "{percent}% · {seconds} recognised"),
-    "transcript": ("인식 결과", "Transcript"),
     "earlier": ("앞의 {count}개 발화는 내려받기에 있습니다.", "{count} earlier utterances are in the downloads."),
     "timeline": ("타임라인", "Timeline"),
     "history": ("발화 목록", "History"),
@@ -123,7 +120,6 @@ TEXTS: dict[str, tuple[str, str]] = {
     "speech": ("음성", "Speech"),
     "confidence": ("신뢰도", "Confidence"),
     "confidence_mean": ("평균 신뢰도", "Mean confidence"),
-    "confidence_unknown": ("신뢰도 없음", "No confidence"),
     "latency": ("지연 (초)", "Latency (s)"),
     "latency_help": (
         "말이 끝난 때부터 최종 결과까지. 가장 빨랐던 이벤트를 0으로 봅니다.",

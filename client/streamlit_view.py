@@ -27,7 +27,7 @@ STYLE = """
 .stt time, .stt small { font-variant-numeric: tabular-nums; font-size: .8rem;
   color: color-mix(in srgb, currentColor 70%, transparent); white-space: nowrap; }
 .stt time { text-align: right; }
-.stt p { margin: 0; font-size: 1.1rem; line-height: 1.5; overflow-wrap: anywhere;
+.stt p { margin: 0; font-size: 1.1rem; line-height: 1.5; overflow-wrap: anywhere; word-break: keep-all;
   color: color-mix(in srgb, currentColor var(--shade, 100%), transparent); }
 .stt .interim { outline: 1px dashed color-mix(in srgb, currentColor 35%, transparent); outline-offset: -1px; }
 .stt-figures { display: flex; flex-wrap: wrap; gap: .25rem 2rem; margin: .5rem 0 0; }
@@ -147,12 +147,12 @@ def _show_history(words: Words, view: SessionView) -> None:
             words("start"): clock(each.start),
             words("end"): clock(each.end),
             words("text"): each.text,
-            words("confidence"): each.confidence,
+            words("confidence"): None if each.confidence is None else 100 * each.confidence,
             words("engine"): each.engine,
         }
         for each in view.utterances
     ]
-    bar = st.column_config.ProgressColumn(words("confidence"), min_value=0, max_value=1, format="percent")
+    bar = st.column_config.ProgressColumn(words("confidence"), min_value=0, max_value=100, format="%.0f%%")
     st.dataframe(rows, hide_index=True, column_config={words("confidence"): bar})
 
 

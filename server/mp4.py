@@ -15,6 +15,8 @@ Numbers = npt.NDArray[np.int64]
 
 MAX_SAMPLES = 1_000_000
 MAX_FRAGMENT_SAMPLES = 100_000
+MAX_EQUAL_SAMPLES = 1_000
+"""They take no bytes, so there may be any number."""
 REST_IS_AUDIO = b"\0\0\0\0mdat"
 """A box without an end."""
 DAMAGED = "The header of the MP4 audio is damaged."
@@ -219,26 +221,23 @@ def _fragment(moof: bytes, movie: Movie, place: Place) -> list[Sample]:
     for name, traf in _boxes(moof):
         if name == b"traf":
             try:
-                samples += _track_fragment(traf, movie, place.offset)
+                _add_track_fragment(samples, traf, movie, place.offset)
             except (struct.error, IndexError, ValueError) as exc:
                 raise AudioError(DAMAGED) from exc
-            if len(samples) > MAX_FRAGMENT_SAMPLES:
-                raise AudioError("A fragment of the MP4 audio has too many samples.")
     return [replace(samples[0], place=place), *samples[1:]] if samples else []
 
 
-def _track_fragment(traf: bytes, movie: Movie, base: int) -> list[Sample]:
+def _add_track_fragment(samples: list[Sample], traf: bytes, movie: Movie, base: int) -> None:
     tfhd = _box(traf, b"tfhd")
     flags, track = struct.unpack_from(">II", tfhd)
     if track != movie.track:
-        return []
+        return
     at = 8
     if flags & 1:
         (base,) = struct.unpack_from(">Q", tfhd, at)
         at += 8
     at += 4 * bool(flags & 2) + 4 * bool(flags & 8)
     default_size = struct.unpack_from(">I", tfhd, at)[0] if flags & 0x10 else movie.default_size
-    samples: list[Sample] = []
     offset = base
     for name, trun in _boxes(traf):
         if name == b"trun":
@@ -246,20 +245,21 @@ def _track_fragment(traf: bytes, movie: Movie, base: int) -> list[Sample]:
             ends = list(accumulate(sizes, initial=offset))
             samples += [Sample(start, end - start, None) for start, end in pairwise(ends)]
             offset = ends[-1]
-    return samples
+            if len(samples) > MAX_FRAGMENT_SAMPLES:
+                raise AudioError("A fragment of the MP4 audio has too many samples.")
 
 
 def _run(trun: bytes, base: int, offset: int, default_size: int) -> tuple[int, list[int]]:
     """Where a run of samples begins, and their sizes. Without an own offset it follows the run before it."""
     flags, count = struct.unpack_from(">II", trun)
-    if count > MAX_FRAGMENT_SAMPLES:
-        raise AudioError("A fragment of the MP4 audio has too many samples.")
     at = 8
     if flags & 1:
         offset = base + struct.unpack_from(">i", trun, at)[0]
         at += 4
     at += 4 * bool(flags & 4)
     if not flags & 0x200:
+        if count > MAX_EQUAL_SAMPLES:
+            raise AudioError(f"A fragment of the MP4 audio with {count} samples of equal size is not supported.")
         return offset, [default_size] * count
     fields = (flags >> 8 & 15).bit_count()
     table = _numbers(trun, at, count * fields).reshape(count, fields)

@@ -58,7 +58,7 @@ def chromium(*flags: str) -> Iterator[Browser]:
 @contextmanager
 def visit(browser: Browser, url: str, **context: Any) -> Iterator[Page]:
     """A page of its own. It may raise no error, and ask nobody but the server."""
-    given = {"locale": "en-US", "viewport": {"width": 1280, "height": 800}, "accept_downloads": True}
+    given: dict[str, Any] = {"locale": "en-US", "viewport": {"width": 1280, "height": 800}, "accept_downloads": True}
     page = browser.new_context(**(given | context)).new_page()
     wrong: list[str] = []
     page.on("pageerror", lambda error: wrong.append(str(error)))

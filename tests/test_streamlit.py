@@ -446,6 +446,13 @@ def test_every_text_that_is_asked_for_exists() -> None:
     assert asked <= set(TEXTS)
 
 
+def test_every_text_is_asked_for() -> None:
+    written = "".join(source.read_text("utf-8") for source in sources())
+    by_code = ("problem_", "notice_", "mic_")
+    by_kind = {"latency_help", "arrival_help"}
+    assert {key for key in TEXTS if f'"{key}"' not in written and not key.startswith(by_code)} == by_kind
+
+
 def test_the_component_has_every_text_that_it_asks_for() -> None:
     script = (COMPONENT / "microphone.js").read_text("utf-8")
     asked = set(re.findall(r"texts\.(\w+)", script)) | {"idle", "starting", "recording", "finishing"}
