@@ -14,7 +14,6 @@ from server.engines.base import BYTES_PER_SECOND
 from server.engines.whisper import FINAL_BEAM, FULL_WINDOW_SECONDS, SHORTEST_WINDOW_SECONDS, Whisper
 from server.settings import Settings
 
-
 FULL_BEAM = 5
 
 

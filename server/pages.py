@@ -1,5 +1,6 @@
 """What a person reads in a browser: the page with the microphone, its files, and ``/usage``."""
 
+import re
 from html import escape
 from importlib.resources import files
 from string import Template
@@ -102,4 +103,8 @@ def usage_page(base_url: str, language: str) -> str:
 
 
 def _both(english: str, korean: str | None) -> str:
-    return f"<span lang=en>{escape(english)}</span><span lang=ko>{escape(korean or english)}</span>"
+    return f"<span lang=en>{_code(english)}</span><span lang=ko>{_code(korean or english)}</span>"
+
+
+def _code(text: str) -> str:
+    return re.sub("`(.+?)`", r"<code>\1</code>", escape(text))

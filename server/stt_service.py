@@ -26,7 +26,7 @@ from server.settings import Settings
 log = logging.getLogger("stt.service")
 
 ENGINES: dict[str, str] = {
-    "deepgram": "server.engines.deepgram:DeepgramEngine",
+    "deepgram": "server.engines.deepgram.engine:DeepgramEngine",
     "local": "server.engines.local:LocalEngine",
 }
 """Engine by name; imported on first use, so an engine that is not used needs no package of its own."""

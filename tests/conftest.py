@@ -43,9 +43,10 @@ def pytest_configure() -> None:
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
-    skipped = reporter.stats.get("skipped", []) if reporter else []
-    needless = [report.nodeid for report in skipped if "deepgram" not in report.keywords]
-    if FAIL_ON_SKIP and needless:
+    if reporter is None or not FAIL_ON_SKIP:
+        return
+    needless = [each.nodeid for each in reporter.stats.get("skipped", []) if "deepgram" not in each.keywords]
+    if needless:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
         reporter.write_line("skipped, but must run here: " + ", ".join(needless), red=True)
 

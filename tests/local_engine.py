@@ -24,7 +24,7 @@ STEP_BYTES = BYTES_PER_SECOND // 10
 THREADS = 2
 
 
-@dataclass(frozen=True)
+@dataclass
 class SharedEngine:
     """See :class:`server.engines.base.Engine`. Closing it closes nothing: other tests go on with it."""
 

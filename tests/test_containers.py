@@ -270,10 +270,14 @@ def test_a_packet_of_ogg_may_go_on_in_the_next_page() -> None:
         assert rest == expected[round(seconds * SAMPLE_RATE) * 2 :]
 
 
+def packets_of(upload: bytes) -> list[bytes]:
+    with av.open(io.BytesIO(upload), "r") as container:
+        return [bytes(packet) for packet in container.demux(audio=0) if packet.size]
+
+
 def ogg_of(webm: bytes) -> bytes:
     """The same packets in pages that hardly ever end where a packet does."""
-    with av.open(io.BytesIO(webm)) as container:
-        packets = [bytes(packet) for packet in container.demux(audio=0) if packet.size]
+    packets = packets_of(webm)
     data = b"".join(packets)
     lacing = b"".join(b"\xff" * (len(packet) // 255) + bytes([len(packet) % 255]) for packet in packets)
     assert max(map(len, packets)) > 2 * 255
@@ -439,6 +443,16 @@ def test_damaged_audio_is_refused_or_decoded_never_worse(
         upload = upload[:at] + instead + upload[at + length :]
     heard = outcome(upload)
     assert heard is None or heard <= 3 * len(korean()) + len(upload)
+
+
+def test_a_packet_that_cannot_be_decoded_is_silent_and_takes_its_time() -> None:
+    kind = KINDS["webm of a browser"]
+    upload = kind()
+    for packet in packets_of(upload)[100:110]:
+        upload = upload.replace(packet, b"\xff" * len(packet))
+    pcm = decoded(upload)
+    assert len(pcm) == len(whole(kind))
+    assert not any(pcm[2 * 16 * 2020 : 2 * 16 * 2170])
 
 
 @over_kinds

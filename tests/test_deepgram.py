@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 
-from server.engines import deepgram, deepgram_socket
 from server.engines.base import Usage
-from server.engines.breaker import CircuitBreaker
-from server.engines.deepgram import NO_KEY, DeepgramEngine
-from server.engines.deepgram_messages import DeepgramError
+from server.engines.deepgram import engine as deepgram
+from server.engines.deepgram import socket as deepgram_socket
+from server.engines.deepgram.breaker import CircuitBreaker
+from server.engines.deepgram.engine import NO_KEY, DeepgramEngine
+from server.engines.deepgram.messages import DeepgramError
 from server.engines.vad import FRAME_BYTES as VAD_FRAME_BYTES
 from server.errors import EngineError
 from server.models import Final, Interim, Recognition, SessionConfig, SpeechEnded, SpeechStarted

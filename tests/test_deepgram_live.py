@@ -6,7 +6,7 @@ from difflib import SequenceMatcher
 
 import pytest
 
-from server.engines.deepgram import DeepgramEngine
+from server.engines.deepgram.engine import DeepgramEngine
 from server.models import Interim, SpeechStarted
 from tests.conftest import LIVE_DEEPGRAM_KEY, LIVE_DEEPGRAM_URL, settings_of
 from tests.test_deepgram import Outcome, recognise

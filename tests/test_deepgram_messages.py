@@ -10,9 +10,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from server.engines import deepgram_models
-from server.engines.breaker import CircuitBreaker
-from server.engines.deepgram_messages import (
+from server.engines.deepgram import models as deepgram_models
+from server.engines.deepgram.breaker import CircuitBreaker
+from server.engines.deepgram.messages import (
     Complaint,
     Message,
     Results,
@@ -24,9 +24,9 @@ from server.engines.deepgram_messages import (
     parse_message,
     refusal,
 )
-from server.engines.deepgram_models import DeepgramCapabilities, live_query, live_url
-from server.engines.deepgram_outgoing import FRAME_BYTES, Item, Order, Pacer, SilenceGate, Skip, frames
-from server.engines.deepgram_utterances import Clock, UtteranceAssembler
+from server.engines.deepgram.models import DeepgramCapabilities, live_query, live_url
+from server.engines.deepgram.outgoing import FRAME_BYTES, Item, Order, Pacer, SilenceGate, Skip, frames
+from server.engines.deepgram.utterances import Clock, UtteranceAssembler
 from server.engines.endpointing import Endpointer, Quiet
 from server.engines.vad import FRAME_BYTES as VAD_FRAME_BYTES
 from server.errors import EngineError
@@ -672,7 +672,7 @@ def test_failures_of_tries_from_before_do_not_prolong_it() -> None:
 
 @pytest.mark.parametrize("name", ["messages", "models", "utterances", "outgoing"])
 def test_the_pure_half_knows_no_event_loop(name: str) -> None:
-    path = Path(deepgram_models.__file__).with_name(f"deepgram_{name}.py")
+    path = Path(deepgram_models.__file__).with_name(f"{name}.py")
     imported = {
         alias.name
         for node in ast.walk(ast.parse(path.read_text("utf-8")))

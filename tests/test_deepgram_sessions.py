@@ -12,8 +12,8 @@ import pytest
 
 from server.engines import deepgram
 from server.engines.base import Engine
-from server.engines.breaker import CircuitBreaker
-from server.engines.deepgram import DeepgramEngine
+from server.engines.deepgram.breaker import CircuitBreaker
+from server.engines.deepgram.engine import DeepgramEngine
 from tests.conftest import (
     Event,
     connect,

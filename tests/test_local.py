@@ -206,7 +206,7 @@ async def test_english_is_guessed_while_it_is_spoken(engine: SharedEngine, engli
     assert len(interims) >= 4
     assert in_order(recognitions)
     assert agreement(final.text, QUILTER) > 0.97
-    assert {each.language for each in [*interims, final]} == {"en"}
+    assert {final.language, *(each.language for each in interims)} == {"en"}
     assert agreement(interims[-1].text, QUILTER) > 0.8
     ends = [each.end for each in interims]
     assert ends == sorted(ends)

@@ -18,8 +18,10 @@ WORDS = (Word("그는,", 9.7, 10.5, 0.9), Word("걸어갔다.", 10.5, 12.3, 0.7)
 NOTHING = Final("", 12.0, 12.0, 12.4)
 
 
-def heard(text: str = "그는, 걸어갔다.", words: tuple[Word, ...] = WORDS, **figures: float) -> Transcription:
-    return Transcription(text, "ko", **{"log_probability": -0.2, "no_speech": 0.0} | figures, words=words)
+def heard(
+    text: str = "그는, 걸어갔다.", words: tuple[Word, ...] = WORDS, log_probability: float = -0.2
+) -> Transcription:
+    return Transcription(text, "ko", log_probability, no_speech=0.0, words=words)
 
 
 def first_pass(text: str, confidence: float | None) -> Final:

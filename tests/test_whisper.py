@@ -8,6 +8,7 @@ import pytest
 from server.engines.base import BYTES_PER_SECOND
 from server.engines.phantom import agreement
 from server.engines.whisper import (
+    FINAL_BEAM,
     FULL_WINDOW_SECONDS,
     SHORTEST_WINDOW_SECONDS,
     SILENCE_SECONDS,
@@ -100,12 +101,12 @@ def windows_used(whisper: Whisper, monkeypatch: pytest.MonkeyPatch, looped: dict
 @pytest.mark.parametrize(
     ("seconds", "beam", "looped", "expected"),
     [
-        (1.0, 5, {SHORT: False}, [SHORT]),
-        (LONGER - SILENCE_SECONDS, 5, {LONGER: False}, [LONGER]),
-        (1.0, 5, {SHORT: True, FULL_WINDOW_SECONDS: False}, [SHORT, FULL_WINDOW_SECONDS]),
-        (1.0, 5, {SHORT: True, FULL_WINDOW_SECONDS: True}, [SHORT, FULL_WINDOW_SECONDS]),
+        (1.0, FINAL_BEAM, {SHORT: False}, [SHORT]),
+        (LONGER - SILENCE_SECONDS, FINAL_BEAM, {LONGER: False}, [LONGER]),
+        (1.0, FINAL_BEAM, {SHORT: True, FULL_WINDOW_SECONDS: False}, [SHORT, FULL_WINDOW_SECONDS]),
+        (1.0, FINAL_BEAM, {SHORT: True, FULL_WINDOW_SECONDS: True}, [SHORT, FULL_WINDOW_SECONDS]),
         (1.0, 1, {SHORT: True}, [SHORT]),  # an interim is not worth it
-        (29.0, 5, {FULL_WINDOW_SECONDS: True}, [FULL_WINDOW_SECONDS]),
+        (29.0, FINAL_BEAM, {FULL_WINDOW_SECONDS: True}, [FULL_WINDOW_SECONDS]),
     ],
 )
 def test_what_loops_in_the_short_window_is_done_again_in_the_full_one(

@@ -85,7 +85,7 @@ function render() {
 
 function renderConnection(phase) {
     const session = phase === 'over' ? null : activity.session;
-    const online = session ? session.online : navigator.onLine && info !== null;
+    const online = session && !session.failure ? session.online : navigator.onLine && info !== null;
     const isKnown = session || info || shown;
     $('connection').dataset.online = online;
     const said = isKnown ? text(online ? 'online' : 'offline') : '';

@@ -7,12 +7,12 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 from server.engines.base import Capabilities
-from server.engines.breaker import Attempt, CircuitBreaker
-from server.engines.deepgram_messages import DeepgramError
-from server.engines.deepgram_models import DeepgramCapabilities, live_query, live_url
-from server.engines.deepgram_outgoing import SilenceGate
-from server.engines.deepgram_recognizer import DeepgramRecognizer
-from server.engines.deepgram_socket import connect_live, hang_up
+from server.engines.deepgram.breaker import Attempt, CircuitBreaker
+from server.engines.deepgram.messages import DeepgramError
+from server.engines.deepgram.models import DeepgramCapabilities, live_query, live_url
+from server.engines.deepgram.outgoing import SilenceGate
+from server.engines.deepgram.recognizer import DeepgramRecognizer
+from server.engines.deepgram.socket import connect_live, hang_up
 from server.engines.endpointing import Endpointer, endpointing_seconds
 from server.engines.vad import VoiceActivityDetector
 from server.models import SessionConfig

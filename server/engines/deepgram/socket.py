@@ -8,7 +8,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 from websockets.http11 import Response
 
-from server.engines.deepgram_messages import DeepgramError, closure, refusal
+from server.engines.deepgram.messages import DeepgramError, closure, refusal
 from server.settings import Settings
 
 MAX_MESSAGE_BYTES = 2**20

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from server.engines.base import BYTES_PER_SECOND
-from server.engines.deepgram_messages import Message, Results, SpeechBegan, UtteranceEnd
+from server.engines.deepgram.messages import Message, Results, SpeechBegan, UtteranceEnd
 from server.models import Final, Interim, Recognition, SpeechEnded, SpeechStarted, Word
 
 TOLERANCE_SECONDS = 0.02

@@ -1,7 +1,7 @@
 """One audio stream at Deepgram, over a plain WebSocket.
 
 A recognizer never connects twice. When anything goes wrong it publishes what is settled and fails with a
-:class:`~server.engines.deepgram_messages.DeepgramError`; the session opens another one at its checkpoint.
+:class:`~server.engines.deepgram.messages.DeepgramError`; the session opens another one at its checkpoint.
 """
 
 import asyncio
@@ -13,8 +13,8 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from server.engines.base import BYTES_PER_SECOND, Usage
-from server.engines.breaker import Attempt
-from server.engines.deepgram_messages import (
+from server.engines.deepgram.breaker import Attempt
+from server.engines.deepgram.messages import (
     CLOSE_STREAM,
     FINALIZE,
     KEEP_ALIVE,
@@ -26,9 +26,9 @@ from server.engines.deepgram_messages import (
     Unknown,
     parse_message,
 )
-from server.engines.deepgram_outgoing import Item, Order, Pacer, SilenceGate, Skip, frames
-from server.engines.deepgram_socket import connect_live, hang_up, lost, request_id
-from server.engines.deepgram_utterances import Clock, UtteranceAssembler
+from server.engines.deepgram.outgoing import Item, Order, Pacer, SilenceGate, Skip, frames
+from server.engines.deepgram.socket import connect_live, hang_up, lost, request_id
+from server.engines.deepgram.utterances import Clock, UtteranceAssembler
 from server.engines.endpointing import Quiet
 from server.models import Recognition, SessionConfig
 from server.settings import Settings

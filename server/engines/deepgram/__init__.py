@@ -1,0 +1,1 @@
+"""The cloud engine: Deepgram's live WebSocket."""
