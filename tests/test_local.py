@@ -296,7 +296,6 @@ async def test_quiet_english_is_heard(engine: SharedEngine, english_pcm: bytes) 
     assert agreement(final.text, QUILTER) > 0.9
 
 
-@pytest.mark.xfail(strict=True, reason="faster-whisper can't align words with less than two frames")
 @pytest.mark.parametrize("samples", [1, 160])
 async def test_a_scrap_of_audio_is_no_failure(
     engine: SharedEngine, monkeypatch: pytest.MonkeyPatch, samples: int

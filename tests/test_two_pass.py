@@ -83,14 +83,8 @@ def test_the_confidence_is_the_mean_of_the_words_by_their_length() -> None:
         ("정말?! 그래…", "정말 그래"),
         ("3.5퍼센트, 1,000원.", "3.5퍼센트 1,000원"),
         ("It's ten o'clock.", "It's ten o'clock"),
-        pytest.param(
-            "今天很好，我们走。",
-            "今天很好我们走",
-            marks=pytest.mark.xfail(strict=True, reason="no space follows a Chinese or Japanese mark"),
-        ),
-        pytest.param(
-            "¿Qué hora es?", "Qué hora es", marks=pytest.mark.xfail(strict=True, reason="marks in front of words stay")
-        ),
+        ("今天很好，我们走。", "今天很好我们走"),
+        ("¿Qué hora es?", "Qué hora es"),
     ],
 )
 def test_without_punctuate_there_are_no_marks_between_words(text: str, bare: str) -> None:

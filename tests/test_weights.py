@@ -107,7 +107,6 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch, cache: Path
     assert caught.value.retryable is False
 
 
-@pytest.mark.xfail(strict=True, reason="OSError goes through")
 def test_a_missing_half_is_one_clear_error(packages: tuple[Path, Path], cache: Path) -> None:
     packages[1].unlink()
     with pytest.raises(EngineError):
@@ -116,7 +115,6 @@ def test_a_missing_half_is_one_clear_error(packages: tuple[Path, Path], cache: P
 
 
 @pytest.mark.usefixtures("packages")
-@pytest.mark.xfail(strict=True, reason="OSError goes through")
 def test_a_cache_that_can_not_be_written_is_one_clear_error(cache: Path) -> None:
     cache.parent.mkdir()
     cache.write_text("a file where the folder should be")
@@ -125,7 +123,6 @@ def test_a_cache_that_can_not_be_written_is_one_clear_error(cache: Path) -> None
 
 
 @pytest.mark.usefixtures("packages")
-@pytest.mark.xfail(strict=True, reason="both write to the same file, named after the process")
 def test_two_that_join_at_once_both_get_the_whole_model(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
     """Two threads, or two containers with a cache in common, whose processes have the same number."""
     together = threading.Barrier(2)

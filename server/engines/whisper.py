@@ -30,6 +30,8 @@ FINAL_BEAM = 4
 COMPRESSION_LIMIT = 2.4
 """Text that zlib shrinks more than this is a loop (the limit of Whisper's own decoding)."""
 REPEATED_LETTERS = 5
+SHORTEST_SECONDS = 0.05
+"""Less is no word, and faster-whisper can't align it."""
 TOKENS_PER_SECOND = 16
 FIRST_TOKENS = 40
 """More tokens than this and ``TOKENS_PER_SECOND`` nobody can speak: Korean takes two to three a syllable."""
@@ -96,6 +98,8 @@ class Whisper:
     ) -> Transcription:
         """The text of ``pcm``, whose first sample is at ``start`` seconds. ``language`` ``None``: find it out."""
         seconds = len(pcm) / BYTES_PER_SECOND
+        if seconds < SHORTEST_SECONDS:
+            return Transcription("", language or "", 0.0, 1.0)
         short = min(FULL_WINDOW_SECONDS, max(shortest_window, seconds + SILENCE_SECONDS))
         found = self._decode(pcm, short, language, start, keywords, beam, word_times)
         if found.looped and short < FULL_WINDOW_SECONDS and beam == FINAL_BEAM:
@@ -129,7 +133,9 @@ class Whisper:
         tokens = [token for token in result.sequences_ids[0] if token < tokenizer.eot]
         text = tokenizer.decode(tokens).strip()
         words = self._words(tokenizer, tokens, encoded, len(samples), start) if word_times and text else ()
-        looped = len(tokens) >= limit or repeats_itself(text)
+        # the full window does not make the decoder start over: what it hears twice was said twice
+        circles = repeats_itself if window < FULL_WINDOW_SECONDS else shrinks_too_well
+        looped = len(tokens) >= limit or circles(text)
         return Transcription(text, tokenizer.language_code, result.scores[0], result.no_speech_prob, looped, words)
 
     def _words(
@@ -171,8 +177,7 @@ def _keyword_prompt(tokenizer: Tokenizer, keywords: Sequence[str]) -> list[int]:
 
 def repeats_itself(text: str) -> bool:
     """Whether the text looks like the decoder went round in a circle."""
-    raw = text.encode()
-    if len(raw) > COMPRESSION_LIMIT * len(zlib.compress(raw)):
+    if shrinks_too_well(text):
         return True
     letters = text.replace(" ", "")
     return any(
@@ -180,3 +185,9 @@ def repeats_itself(text: str) -> bool:
         for size in range(REPEATED_LETTERS, len(letters) // 2 + 1)
         for at in range(len(letters) - 2 * size + 1)
     )
+
+
+def shrinks_too_well(text: str) -> bool:
+    """Whether it is the same over and over again."""
+    raw = text.encode()
+    return len(raw) > COMPRESSION_LIMIT * len(zlib.compress(raw))

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 Result = TypeVar("Result")
 
 NICENESS = 2
-"""Heartbeats and uploads go first when the processors are full."""
+"""Added to the process's own. Heartbeats and uploads go first when the processors are full."""
 
 
 class Priority(IntEnum):
@@ -76,7 +76,7 @@ class Workers:
 
     def _work(self) -> None:
         if sys.platform == "linux":  # elsewhere niceness belongs to the whole process
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+            os.setpriority(os.PRIO_PROCESS, 0, os.getpriority(os.PRIO_PROCESS, 0) + NICENESS)
         while (job := self._next()) is not None:
             priority, _, future, work = job
             if future.set_running_or_notify_cancel():
