@@ -10,8 +10,8 @@ from typing import Any
 import httpx
 import pytest
 
-from server.engines import deepgram
 from server.engines.base import Engine
+from server.engines.deepgram import engine as deepgram
 from server.engines.deepgram.breaker import CircuitBreaker
 from server.engines.deepgram.engine import DeepgramEngine
 from tests.conftest import (
