@@ -236,6 +236,9 @@ def _without_first(frame: av.AudioFrame, samples: int) -> av.AudioFrame:
 
 
 def _frame_like(frame: av.AudioFrame, samples: Any) -> av.AudioFrame:
-    made = av.AudioFrame.from_ndarray(samples, frame.format.name, frame.layout.name)
+    try:
+        made = av.AudioFrame.from_ndarray(samples, frame.format.name, frame.layout.name)
+    except (ValueError, av.FFmpegError) as exc:
+        raise AudioError(f"Audio with the channels {frame.layout.name[:40]!r} is not supported.") from exc
     made.sample_rate = frame.sample_rate
     return made

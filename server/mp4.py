@@ -17,6 +17,8 @@ MAX_SAMPLES = 1_000_000
 MAX_FRAGMENT_SAMPLES = 100_000
 MAX_EQUAL_SAMPLES = 1_000
 """They take no bytes, so there may be any number."""
+MAX_LENGTH_BYTES = 4
+"""Of a descriptor's length."""
 REST_IS_AUDIO = b"\0\0\0\0mdat"
 """A box without an end."""
 DAMAGED = "The header of the MP4 audio is damaged."
@@ -200,7 +202,7 @@ def _mpeg4_codec(esds: bytes) -> Codec:
     while at < end:
         tag, at = esds[at], at + 1
         length = 0
-        while True:
+        for _ in range(MAX_LENGTH_BYTES):
             byte, at = esds[at], at + 1
             length = length << 7 | byte & 0x7F
             if not byte & 0x80:

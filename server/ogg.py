@@ -39,8 +39,8 @@ class _Stream:
         self._kind = kind
         self._codec: Codec | None = None
         self._vorbis_headers: list[bytes] = []
-        self._prelude = b""
-        self._part: bytes | None = None
+        self._prelude = bytearray()
+        self._part: bytearray | None = None
         """Of a packet that goes on in the next page; ``None`` when there is none, or its beginning is unknown."""
 
     def add_to_prelude(self, page: bytes) -> None:
@@ -54,7 +54,7 @@ class _Stream:
         begins_here = not flags & CONTINUED
         place: Place | None = None
         if begins_here:
-            self._part = b""
+            self._part = bytearray()
         at = 0
         for length in lacing:
             if self._part is not None:
@@ -63,11 +63,12 @@ class _Stream:
                     raise AudioError(f"The Ogg audio is damaged at byte {start}: a packet without an end.")
             at += length
             if length < 255:
-                if self._part and (codec := self._codec_of_audio(self._part)):
+                packet = bytes(self._part or b"")
+                if packet and (codec := self._codec_of_audio(packet)):
                     first = begins_here and place is None
-                    place = place or (Place(start, self._prelude) if begins_here else None)
-                    yield Packet(codec, self._part, place if first else None)
-                self._part, begins_here = b"", True
+                    place = place or (Place(start, bytes(self._prelude)) if begins_here else None)
+                    yield Packet(codec, packet, place if first else None)
+                self._part, begins_here = bytearray(), True
         if lacing and lacing[-1] < 255:
             self._part = None
 
@@ -92,8 +93,9 @@ class _Stream:
     def _add_vorbis_header(self, packet: bytes) -> None:
         self._vorbis_headers.append(packet)
         if len(self._vorbis_headers) == VORBIS_HEADERS:
-            sized = (len(header).to_bytes(2, "big") + header for header in self._vorbis_headers)
             identification, _, setup = self._vorbis_headers
-            no_comment = b"\x03vorbis" + bytes(9)
+            if len(identification) + len(setup) > 0xFFFF:
+                raise AudioError("The header of the Ogg audio is too long.")
+            no_comment = b"\x03vorbis" + bytes(9)  # the comment may be a picture, too long for a size of two bytes
             sized = (len(each).to_bytes(2, "big") + each for each in (identification, no_comment, setup))
             self._codec = Codec("vorbis", b"".join(sized), lead_in=True)

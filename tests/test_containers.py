@@ -499,34 +499,70 @@ def ogg_page(flags: int, data: bytes, lacing: bytes = b"") -> bytes:
     return head + lacing + data
 
 
+def box(name: bytes, *contents: bytes) -> bytes:
+    content = b"".join(contents)
+    return struct.pack(">I4s", 8 + len(content), name) + content
+
+
+def mp4_with_descriptor(esds: bytes) -> bytes:
+    entry = box(b"mp4a", bytes(28), box(b"esds", esds))
+    table = box(b"minf", box(b"stbl", box(b"stsd", bytes(8), entry)))
+    track = box(b"trak", box(b"tkhd", bytes(84)), box(b"mdia", box(b"hdlr", bytes(8), b"soun", bytes(12)), table))
+    return box(b"ftyp", b"isom", bytes(4)) + box(b"moov", track)
+
+
+def webm_header() -> bytes:
+    return KINDS["webm file"]()[: KINDS["webm file"]().index(b"\x1f\x43\xb6\x75")]
+
+
 HUGE = {
-    "webm element": lambda: KINDS["webm file"]()[:5] + b"\x01\0\xff\xff\xff\xff\xff\xff" + bytes(100),
-    "webm block": lambda: (
-        KINDS["webm file"]()[: KINDS["webm file"]().index(b"\x1f\x43\xb6\x75")]
-        + b"\xa3\x01\0\0\xff\xff\xff\xff\xff\x81"
+    "webm tracks": (lambda: webm_header() + b"\x16\x54\xae\x6b\x01\0\0\1\0\0\0\0", "a part of 4294967296 bytes"),
+    "webm block": (lambda: webm_header() + b"\xa3\x01\0\0\1\0\0\0\0\x81", "a part of 42949672.. bytes"),
+    "webm void": (lambda: webm_header() + b"\xec\x01\0\0\1\0\0\0\0", "a part of 4294967296 bytes"),
+    "mp4 ftyp": (lambda: with_box_size(KINDS["mp4 of a browser"](), b"ftyp", 2**62), "a part of 46116860184273878.. b"),
+    "mp4 moov": (lambda: with_box_size(KINDS["mp4 file"](), b"moov", MAX_TAKE_BYTES + 17), "a part of 4194305 bytes"),
+    "mp4 free": (
+        lambda: KINDS["mp4 of a browser"]()[:28] + struct.pack(">I4sQ", 1, b"free", MAX_SKIP_BYTES + 17),
+        "a part of 67108865 bytes",
     ),
-    "webm void": lambda: KINDS["webm file"]()[:40] + b"\xec\x01\0\xff\xff\xff\xff\xff\xff",
-    "mp4 ftyp": lambda: with_box_size(KINDS["mp4 of a browser"](), b"ftyp", 2**62),
-    "mp4 moov": lambda: with_box_size(KINDS["mp4 of a browser"](), b"moov", MAX_TAKE_BYTES + 17),
-    "mp4 free": lambda: KINDS["mp4 of a browser"]()[:28] + struct.pack(">I4sQ", 1, b"free", MAX_SKIP_BYTES * 2),
-    "mp4 samples": lambda: with_count(KINDS["mp4 file"](), b"stsz", 12, 2**32 - 1),
-    "mp4 equal samples": lambda: with_count(with_count(KINDS["mp4 file"](), b"stsz", 8, 100), b"stsz", 12, 2**32 - 1),
-    "mp4 samples in a chunk": lambda: with_count(KINDS["mp4 file"](), b"stsc", 16, 2**32 - 1),
-    "mp4 chunks": lambda: with_count(KINDS["mp4 file"](), b"stco", 8, 2**32 - 1),
-    "mp4 run": lambda: with_count(KINDS["mp4 of a browser"](), b"trun", 8, 2**32 - 1),
-    "flac header": lambda: b"fLaC\0\xff\xff\xff" + bytes(100),
-    "mp4 run of equal samples": lambda: with_count(
-        with_count(KINDS["mp4 of a browser"](), b"trun", 4, 0), b"trun", 8, 100_000
+    "mp4 samples": (lambda: with_count(KINDS["mp4 file"](), b"stsz", 12, 2**32 - 1), "4294967295 samples"),
+    "mp4 equal samples": (
+        lambda: with_count(with_count(KINDS["mp4 file"](), b"stsz", 8, 100), b"stsz", 12, 2**32 - 1),
+        "4294967295 samples",
     ),
-    "mp4 runs": lambda: box_of_runs(KINDS["mp4 of a browser"](), 1_000),
-    "ogg packet": lambda: ogg_page(2, OPUS_HEAD) + ogg_page(1, b"\1" * 65_025) * (MAX_TAKE_BYTES // 65_025 + 1),
+    "mp4 samples in a chunk": (lambda: with_count(KINDS["mp4 file"](), b"stsc", 16, 2**32 - 1), "header"),
+    "mp4 chunks": (lambda: with_count(KINDS["mp4 file"](), b"stco", 8, 2**32 - 1), "header"),
+    "mp4 run": (lambda: with_count(KINDS["mp4 of a browser"](), b"trun", 8, 2**32 - 1), "header"),
+    "mp4 run of equal samples": (
+        lambda: with_count(with_count(KINDS["mp4 of a browser"](), b"trun", 4, 0), b"trun", 8, 100_000),
+        "100000 samples of equal size",
+    ),
+    "mp4 runs": (lambda: box_of_runs(KINDS["mp4 of a browser"](), 1_000), "too many samples"),
+    "flac header": (lambda: b"fLaC\0\xff\xff\xff" + bytes(100), "a part of 16777215 bytes"),
+    "ogg packet": (
+        lambda: (
+            ogg_page(2, OPUS_HEAD)
+            + ogg_page(0, b"\1" * 65_025)
+            + ogg_page(1, b"\1" * 65_025) * (MAX_TAKE_BYTES // 65_025)
+        ),
+        "a packet without an end",
+    ),
+    "ogg header": (
+        lambda: ogg_page(2, b"\1vorbis") + ogg_page(0, b"\3" * 65_025) + ogg_page(1, b"\3" * 65_025) * 70,
+        "header of the Ogg audio is too long",
+    ),
+    "vorbis header": (
+        lambda: ogg_page(2, b"\1vorbis") + ogg_page(0, b"\3") + ogg_page(0, b"\5" * 65_025) + ogg_page(1, b"\5" * 600),
+        "header of the Ogg audio is too long",
+    ),
+    "mp4 descriptor": (lambda: mp4_with_descriptor(bytes(4) + b"\xff" * 3_000_000), "neither AAC nor MP3"),
 }
 
 
-@pytest.mark.parametrize("upload", HUGE.values(), ids=HUGE)
-def test_a_size_that_cannot_be_true_is_refused(upload: Callable[[], bytes]) -> None:
-    with pytest.raises(AudioError):
-        fed(upload()).flush()
+@pytest.mark.parametrize(("upload", "reason"), HUGE.values(), ids=HUGE)
+def test_a_size_that_cannot_be_true_is_refused_as_soon_as_it_is_told(upload: Callable[[], bytes], reason: str) -> None:
+    with pytest.raises(AudioError, match=reason):
+        fed(upload())
 
 
 @pytest.mark.parametrize(
