@@ -10,10 +10,10 @@ import av
 import numpy as np
 from av.audio.codeccontext import AudioCodecContext
 
-from server.containers import ContainerDecoder
+from server.containers.decoder import ContainerDecoder
+from server.containers.frames import is_certain, mpeg_audio_in
 from server.engines.base import BYTES_PER_SECOND, SAMPLE_RATE
 from server.errors import AudioError
-from server.frames import is_certain, mpeg_audio_in
 from server.models import SessionConfig
 from server.session_log.base import Checkpoint
 

@@ -22,11 +22,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from server.audio import AudioDecoder, container_of
-from server.containers import WARM_UP_SECONDS, ContainerDecoder
-from server.demux import MAX_SKIP_BYTES, MAX_TAKE_BYTES
+from server.containers.decoder import WARM_UP_SECONDS, ContainerDecoder
+from server.containers.demux import MAX_SKIP_BYTES, MAX_TAKE_BYTES
+from server.containers.frames import MAX_HELD_BYTES, frame_length
 from server.engines.base import SAMPLE_RATE
 from server.errors import AudioError, EngineError
-from server.frames import MAX_HELD_BYTES, frame_length
 from server.metrics import Metrics
 from server.models import SessionConfig
 from server.session_log.base import Checkpoint

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import av
 
-from server.demux import Codec, Packet, Packets, Place, Source, flac_codec
+from server.containers.demux import Codec, Packet, Packets, Place, Source, flac_codec
 from server.errors import AudioError
 
 PARSED_BYTES = 512

@@ -16,14 +16,14 @@ import av
 import numpy as np
 from av.audio.codeccontext import AudioCodecContext
 
-from server.demux import Codec, Ended, Packet, Packets, Place, Source
+from server.containers.demux import Codec, Ended, Packet, Packets, Place, Source
+from server.containers.frames import demux_flac, demux_mpeg
+from server.containers.mp4 import demux_mp4
+from server.containers.ogg import demux_ogg
+from server.containers.webm import demux_webm
 from server.engines.base import BYTES_PER_SECOND, SAMPLE_RATE
 from server.errors import AudioError
-from server.frames import demux_flac, demux_mpeg
-from server.mp4 import demux_mp4
-from server.ogg import demux_ogg
 from server.session_log.base import Checkpoint
-from server.webm import demux_webm
 
 DEMUXERS: dict[str, Callable[[Source], Packets]] = {
     "WebM": demux_webm,

@@ -8,7 +8,7 @@ from itertools import accumulate, pairwise
 import numpy as np
 import numpy.typing as npt
 
-from server.demux import Codec, Packet, Packets, Place, Source, flac_codec, opus_codec
+from server.containers.demux import Codec, Packet, Packets, Place, Source, flac_codec, opus_codec
 from server.errors import AudioError
 
 Numbers = npt.NDArray[np.int64]

@@ -3,7 +3,7 @@
 import struct
 from collections.abc import Generator, Iterator
 
-from server.demux import Codec, Packet, Packets, Place, Source, flac_codec, opus_codec
+from server.containers.demux import Codec, Packet, Packets, Place, Source, flac_codec, opus_codec
 from server.errors import AudioError
 
 EBML, TRACKS, SIMPLE_BLOCK, BLOCK = 0x1A45DFA3, 0x1654AE6B, 0xA3, 0xA1

@@ -1,6 +1,6 @@
 """Ogg: Opus of Firefox's MediaRecorder and of recorders, also Vorbis and FLAC."""
 
-from server.demux import MAX_TAKE_BYTES, Codec, Packet, Packets, Place, Source, flac_codec, opus_codec
+from server.containers.demux import MAX_TAKE_BYTES, Codec, Packet, Packets, Place, Source, flac_codec, opus_codec
 from server.errors import AudioError
 
 CONTINUED, BEGIN, END = 1, 2, 4
