@@ -6,7 +6,7 @@ from importlib.resources import files
 from string import Template
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
 
@@ -58,15 +58,18 @@ async def page_file(name: str, request: Request) -> Response:
 @pages.get("/usage", tags=["system"], response_model=None)
 async def usage_guide(
     request: Request,
-    accept: Annotated[str, Header(description="`text/html` for the page that a person reads.")] = "*/*",
-    accept_language: Annotated[str, Header()] = "",
     lang: Annotated[str, Query(description="Language of the page: `en` or `ko`.", max_length=35)] = "",
 ) -> Response:
-    """How to use the service, as commands to paste, filled in for the host that was asked."""
+    """How to use the service, as commands to paste, filled in for the host that was asked.
+
+    A page for who prefers `text/html`, as browsers do; JSON for everybody else.
+    """
+    accept = request.headers.get("accept", "")
     base_url = str(request.base_url).rstrip("/")
     if quality(accept, "text/html") <= quality(accept, "application/json"):
         return JSONResponse(usage(base_url), headers={"Vary": "Accept"})
-    korean = lang.startswith("ko") if lang else quality(accept_language, "ko") > quality(accept_language, "en")
+    spoken = lang or request.headers.get("accept-language", "")
+    korean = quality(spoken, "ko") > quality(spoken, "en")
     headers = HEADERS | {"Vary": "Accept, Accept-Language"}
     return HTMLResponse(usage_page(base_url, "ko" if korean else "en"), headers=headers)
 

@@ -158,6 +158,11 @@ class ServerProcess:
                 return
         raise AssertionError("the server did not start")
 
+    def stop(self) -> None:
+        assert self._process
+        self._process.terminate()
+        self._process.wait(STUCK_SECONDS)
+
     def kill(self) -> None:
         if self._process:
             self._process.kill()

@@ -89,13 +89,14 @@ function badNetwork(random) {
     };
 }
 
-/** Event streams that are cut after a few hundred bytes, or are answered by a proxy. */
+/** Event streams that are cut after a few hundred bytes; a proxy answers some, and drops the header of others. */
 function badStreams(random) {
     return class extends EventSource {
         constructor(url) {
-            super(url, async (...request) => {
+            super(url, async (address, options) => {
                 if (random() < 0.2) return new Response('', { status: 502 });
-                const answer = await fetch(...request);
+                const headers = random() < 0.5 ? {} : options.headers;
+                const answer = await fetch(address, { ...options, headers });
                 return answer.status === 200 ? new Response(cutAfter(answer.body, 1 + random() * 900)) : answer;
             });
         }
@@ -144,7 +145,8 @@ const tests = {
     async 'every byte arrives once, whatever the network does'({ url, audio }) {
         const random = seeded(7);
         const client = new STTClient(url, { fetch: badNetwork(random), EventSource, chunkBytes: 6_000 });
-        const session = await client.createSession({ engine: 'recording', ...Microphone.FORMAT }, { giveUpSeconds: 30 });
+        const config = { engine: 'recording', ...Microphone.FORMAT };
+        const session = await client.createSession(config, { giveUpSeconds: 30 });
         const bytes = await readFile(audio);
         for (let at = 0; at < bytes.length; ) {
             const size = 1 + Math.floor(random() * 9_000); // also half samples
@@ -232,7 +234,8 @@ const tests = {
     },
 
     async 'a full buffer takes nothing more and says so'({ url }) {
-        const hanging = (address, options) => (options.body instanceof Uint8Array ? new Promise(() => {}) : fetch(address, options));
+        const hanging = (address, options) =>
+            options.body instanceof Uint8Array ? new Promise(() => {}) : fetch(address, options);
         const client = new STTClient(url, { fetch: hanging, EventSource, bufferBytes: 1_000 });
         const session = await client.createSession({ engine: 'fake' });
         session.send(new Uint8Array(900));
@@ -286,13 +289,16 @@ const tests = {
         });
         const client = new STTClient(full, { EventSource });
         const session = await client.createSession();
-        await assert.rejects(client.createSession(), ({ code, retryAfter }) => code === 'too_many_sessions' && retryAfter > 0);
+        await assert.rejects(client.createSession(), ({ code, retryAfter }) => {
+            return code === 'too_many_sessions' && retryAfter > 0;
+        });
         await session.finish();
     },
 
     async 'a server that is not there is away'({ nowhere }) {
         const client = new STTClient(nowhere, { EventSource });
-        await assert.rejects(client.createSession({}, { giveUpSeconds: 0.5 }), { code: 'server_away', retryable: true });
+        const opened = client.createSession({}, { giveUpSeconds: 0.5 });
+        await assert.rejects(opened, { code: 'server_away', retryable: true });
         await assert.rejects(client.info(), { code: 'server_away' });
     },
 
@@ -363,7 +369,8 @@ const tests = {
             sent.push(options.headers.Authorization);
             return fetch(address, options);
         };
-        await (await new STTClient(url, { fetch: watched, EventSource, apiKey: 'secret' }).createSession({ engine: 'fake' })).finish();
+        const client = new STTClient(url, { fetch: watched, EventSource, apiKey: 'secret' });
+        await (await client.createSession({ engine: 'fake' })).finish();
         assert.deepEqual([...new Set(sent)], ['Bearer secret']);
     },
 

@@ -175,16 +175,21 @@ def assert_gapless_subtitles(srt: str) -> None:
     assert [end for _, end in spans[:-1]] == [start for start, _ in spans[1:]]
 
 
-def test_what_a_stopped_recording_still_owes_can_be_sent_to_the_restarted_server(beeping: Browser) -> None:
+def test_what_a_recording_owes_when_the_server_stops_can_be_sent_later(beeping: Browser) -> None:
     with killable_server() as server, visit(beeping, server.url) as page:
         press(page, "Record")
         expect(page.locator("#finals li")).not_to_have_count(0)
-        server.kill()
-        expect(page.locator("#waiting")).to_contain_text("s waiting")
-        server.start()
-        expect(page.get_by_role("button", name="Go on")).to_be_visible()
+        server.stop()
+        expect(page.get_by_role("alert")).to_contain_text("The server has ended this recording (it is being stopped)")
+        press(page, "Close this message")
         finish(page)
+        expect(page.get_by_role("alert")).to_contain_text("not recognised yet")
+        page.once("dialog", lambda dialog: dialog.dismiss())
+        press(page, "Record")
         press(page, "Go on")
+        expect(page.get_by_role("alert")).to_contain_text("The server does not answer")
+        server.start()
+        press(page, "Try again")
         expect(page.get_by_role("alert")).to_be_hidden()
         expect(page.get_by_role("button", name="Record", exact=True)).to_be_enabled()
         assert_gapless(page)
@@ -201,6 +206,24 @@ def test_recording_again_goes_on_in_the_same_text(clock_server: str, beeping: Br
         press(page, "Clear")
         assert finals(page) == []
         assert page.locator("#elapsed").inner_text() == "0:00"
+
+
+def test_the_original_quick_start_works_on_a_page_of_this_server(korean_server: str, korean_pcm: bytes) -> None:
+    flow = (ROOT / "tests" / "original_flow.mjs").read_text("utf-8")
+    steps = flow[flow.index("// 1. 세션 생성") : flow.index("    return { eventSource")]
+    script = f"""<meta charset="utf-8"><p></p><script type="module">
+        const base64EncodeAudio = (pcm) => btoa(Array.from(pcm, (byte) => String.fromCharCode(byte)).join(''));
+        const pcm16Buffer = new Uint8Array({list(korean_pcm)});
+        console.log = (what, text) => document.querySelector('p').append(`${{what}} ${{text}} `);
+        {steps}
+        document.title = 'done';
+    </script>"""
+    with chromium() as browser, browser.new_page() as page:
+        page.route("**/quick_start.html", lambda route: route.fulfill(body=script, content_type="text/html"))
+        page.goto(f"{korean_server}/quick_start.html")
+        expect(page).to_have_title("done")
+        expect(page.locator("p")).to_contain_text("최종 결과: 그는")
+        assert "실시간 토큰: 그는" in page.locator("p").inner_text()
 
 
 # --- what goes wrong ------------------------------------------------------------------------------------------------
@@ -364,6 +387,8 @@ def test_the_page_speaks_the_language_of_the_browser(fake_server: str, locale: s
         expect(page).to_have_title(title)
         expect(page.get_by_role("heading")).to_have_text(title)
         assert page.locator("html").get_attribute("lang") == ("ko" if locale == "ko-KR" else "en")
+        expect(page.locator("#connection")).not_to_be_empty()
+        expect(page.locator("#language")).to_have_value("en" if locale == "en-GB" else "ko")
 
 
 def test_the_chosen_languages_are_remembered(fake_server: str) -> None:
@@ -414,7 +439,7 @@ def test_the_page_fits_a_phone(clock_server: str, beeping: Browser, locale: str)
         page.locator("#record").click()
         expect(page.locator("#finals li").nth(1)).to_be_visible()
         assert page.evaluate("document.documentElement.scrollWidth") <= 360
-        for needed in ("#record", "#elapsed", "#finals li >> nth=0"):
+        for needed in ("#record", "#elapsed", "#finals li >> nth=-1", "#copy", "#language"):
             expect(page.locator(needed)).to_be_in_viewport(ratio=1)
         page.locator("#record").click()
         expect(page.locator("#copy")).to_be_enabled()

@@ -145,17 +145,23 @@ function follow(started) {
     });
     on('progress', () => (elapsed = started.elapsed));
     on('level', (level) => meter.push(level, isSpeech), () => {});
-    on('phase', onPhase);
+    on('phase', (phase) => onPhase(started, phase));
     render();
 }
 
-function onPhase(phase) {
+function onPhase(started, phase) {
     if (phase === 'running') stayAwake();
     if (phase !== 'over') return;
     wakeLock?.release();
     isSpeech = false;
     transcript.interim('');
     meter.clear();
+    if (owes()) onFailed(started, started.session.failure); // again: the message may have been closed
+}
+
+/** Whether a recording has ended with audio that no session has recognised. */
+function owes() {
+    return activity instanceof Recording && activity.phase === 'over' && Boolean(activity.session?.failure);
 }
 
 /** A stream that is cut and comes back at once is not worth a word. */
@@ -183,7 +189,8 @@ function onFailed(started, error) {
     transcript.interim('');
     const seconds = Math.ceil(started.session.unrecognized().audio.length / 32_000);
     const key = has(code) ? code : has(error.code) ? error.code : 'refused';
-    const values = { seconds, detail: detail ?? error.message, reason: error.document.reason };
+    const { reason } = error.document;
+    const values = { seconds, detail: detail ?? error.message, reason: has(reason) ? text(reason) : reason };
     notice(key, values, { label: 'go_on', action: () => goOn(started) });
 }
 
@@ -201,6 +208,7 @@ async function goOn(started) {
 }
 
 async function record() {
+    if (owes() && !confirm(text('owed_first'))) return;
     const recording = new Recording(client, config(), elapsed);
     follow(recording);
     try {
@@ -312,16 +320,17 @@ function fillLanguages() {
     const { engines = {} } = info ?? {};
     const chosen = $('engine').value === 'auto' ? Object.values(engines) : [engines[$('engine').value]];
     const tags = new Set(chosen.flatMap((each) => each?.languages ?? []));
-    if (!tags.size) tags.add('ko');
+    const ours = navigator.language.split('-')[0];
+    if (!tags.size) tags.add(ours).add('ko');
     const names = new Intl.DisplayNames([pageLanguage], { type: 'language' });
-    const named = [...tags].map((tag) => [tag, tag === 'multi' ? text('detect') : named_(names, tag)]);
+    const named = [...tags].map((tag) => [tag, tag === 'multi' ? text('detect') : nameOf(names, tag)]);
     const first = (tag) => ['ko', 'en', 'multi'].indexOf(tag) + 1 || 9;
     named.sort(([a, nameA], [b, nameB]) => first(a) - first(b) || nameA.localeCompare(nameB, pageLanguage));
-    const preferred = [recall('language'), $('language').value, navigator.language.split('-')[0], 'ko'];
+    const preferred = [recall('language'), $('language').value, ours, 'ko'];
     fill($('language'), named, preferred.find((tag) => tags.has(tag)));
 }
 
-function named_(names, tag) {
+function nameOf(names, tag) {
     try {
         return names.of(tag);
     } catch {
@@ -379,7 +388,7 @@ addEventListener('drop', (event) => {
 });
 for (const type of ['online', 'offline']) addEventListener(type, render);
 addEventListener('beforeunload', (event) => {
-    if (activity && activity.phase !== 'over') event.preventDefault();
+    if ((activity && activity.phase !== 'over') || owes()) event.preventDefault();
 });
 
 speak(pageLanguage);
