@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import jiwer
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.browser import ALLOW, BEEPING, DENY, ClockEngine, chromium, killable_server, needs_chromium, playing, visit
 from tests.conftest import KOREAN_WAV, ROOT, run_server, wav_of
@@ -344,6 +344,18 @@ def test_a_file_that_is_no_audio_is_refused_with_its_name(fake_server: str) -> N
         drop(page, "broken.wav", "audio/wav", b"RIFF\x00\x00\x00\x00WAVEdata" + bytes(2000))
         expect(page.get_by_role("alert")).to_contain_text("This is no audio that the server can read")
         expect(page.get_by_role("button", name="Record", exact=True)).to_be_enabled()
+
+
+def test_a_message_stays_when_the_server_answers_only_afterwards(fake_server: str) -> None:
+    with chromium() as browser, visit(browser, fake_server) as page:
+        asked: list[Route] = []
+        page.route("**/info", lambda route: asked.append(route))
+        page.reload()
+        drop(page, "notes.txt", "text/plain", b"not a sound")
+        expect(page.get_by_role("alert")).to_contain_text("notes.txt is no audio file")
+        asked[0].continue_()
+        expect(page.locator("#engine option")).to_have_count(2)
+        expect(page.get_by_role("alert")).to_contain_text("notes.txt is no audio file")
 
 
 # --- the page itself ------------------------------------------------------------------------------------------------

@@ -302,7 +302,7 @@ async function download(format) {
 async function loadInfo() {
     try {
         info = await client.info();
-        dismiss();
+        if (remedy === loadInfo) dismiss(); // whatever else is said stays
     } catch (error) {
         explain(error, loadInfo);
     }
