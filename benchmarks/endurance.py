@@ -10,7 +10,7 @@ import time
 from contextlib import aclosing
 from pathlib import Path
 
-from benchmarks.latency import programme
+from benchmarks.latency import recordings
 from benchmarks.peers import Ours
 from client.stt_client import Session
 from server.engines.base import BYTES_PER_SECOND
@@ -37,7 +37,7 @@ async def main() -> None:
     parser.add_argument("--language", default="ko")
     parser.add_argument("--hours", type=float, default=8.0)
     arguments = parser.parse_args()
-    pcm = programme(arguments.manifest, arguments.language, BLOCK_SECONDS, 0)
+    pcm = b"".join(recordings(arguments.manifest, arguments.language, BLOCK_SECONDS, 0))
     finals: list[float] = []
     async with Ours(arguments.language) as server:
         player = await server.player()

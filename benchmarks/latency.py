@@ -5,6 +5,7 @@
 First interim: from the onset of speech (as the VAD finds it in the recording) to the first text of the utterance.
 Final: from the end of speech to the final, so it holds the endpointing (800 ms for Korean). Both are taken at the
 client, on the clock on which the audio is played. CPU seconds are the server process's, per second of audio.
+``--session-each`` opens a new session for every recording, as push-to-talk does, instead of one for all of them.
 ``--vosk-server`` plays the same to vosk-server's websocket script (a path to its asr_server.py) and prints both; it
 needs an older websockets than ours, so give it a python of its own with ``--vosk-python``.
 """
@@ -26,8 +27,10 @@ from server.engines.endpointing import Ended, Endpointer, Started
 from server.engines.vad import VoiceActivityDetector
 
 CHUNK_SECONDS = 0.1
-GAP_SECONDS = 1.6
-"""Silence between recordings: longer than any endpointing, so that each recording ends an utterance."""
+GAP_SECONDS = 1.0
+"""Silence before and after a recording: longer than any endpointing."""
+PAUSE_SECONDS = 1.2
+"""Silence that is still inside an utterance, to whoever listens to the recordings."""
 TOLERANCE_SECONDS = 0.5
 
 
@@ -53,7 +56,7 @@ class Lags:
             following = spoken[index + 1].start if index + 1 < len(spoken) else float("inf")
             self.utterances += 1
             self.first_interim += [at - utterance.start for at in interims if utterance.start < at < following][:1]
-            self.final += [at - utterance.end for at in finals if utterance.end < at < following + GAP_SECONDS][:1]
+            self.final += [at - utterance.end for at in finals if utterance.end < at < following + 2 * GAP_SECONDS][:1]
 
     def __str__(self) -> str:
         return f"first interim {_spread(self.first_interim)}   final {_spread(self.final)}   n={self.utterances}"
@@ -66,9 +69,9 @@ def _spread(values: Sequence[float]) -> str:
 
 
 def utterances_in(pcm: bytes) -> list[Spoken]:
-    """Where the VAD hears speech; pauses shorter than the gap are inside an utterance."""
+    """Where the VAD hears speech."""
     endpointer = Endpointer(
-        VoiceActivityDetector().stream().probabilities, start=0, endpointing=GAP_SECONDS - 0.4, longest=1e9
+        VoiceActivityDetector().stream().probabilities, start=0, endpointing=PAUSE_SECONDS, longest=1e9
     )
     found: list[Spoken] = []
     start = 0.0
@@ -80,27 +83,44 @@ def utterances_in(pcm: bytes) -> list[Spoken]:
     return found
 
 
-def programme(manifest: Path, language: str, seconds: float, skip: int) -> bytes:
-    """Recordings one after the other, with silence in between, for about ``seconds``."""
+@dataclass(frozen=True, slots=True)
+class Talk:
+    """What is said in one session."""
+
+    pcm: bytes
+    spoken: Sequence[Spoken]
+
+    @classmethod
+    def of(cls, pcm: bytes) -> "Talk":
+        return cls(pcm, utterances_in(pcm))
+
+
+def recordings(manifest: Path, language: str, seconds: float, skip: int) -> list[bytes]:
+    """About ``seconds`` of recordings, each with silence before and after it."""
     gap = bytes(round(GAP_SECONDS * BYTES_PER_SECOND))
-    pcm = gap
+    found: list[bytes] = []
     for recording in list(read_manifest(manifest, language))[skip:]:
-        if len(pcm) > seconds * BYTES_PER_SECOND:
+        if sum(len(each) for each in found) > seconds * BYTES_PER_SECOND:
             break
-        pcm += recording.pcm() + gap
-    return pcm
+        found.append(gap + recording.pcm() + gap)
+    return found
 
 
-async def play(player: Player, pcm: bytes, spoken: Sequence[Spoken], lags: Lags, delay: float) -> None:
-    """One session at the pace of a microphone, begun a little after the others."""
+async def play(server: Ours | VoskServer, talks: Sequence[Talk], lags: Lags, delay: float) -> None:
+    """Sessions one after the other at the pace of a microphone, begun a little after other people's."""
     await asyncio.sleep(delay)
+    for talk in talks:
+        await play_one(await server.player(), talk, lags)
+
+
+async def play_one(player: Player, talk: Talk, lags: Lags) -> None:
     step = round(CHUNK_SECONDS * BYTES_PER_SECOND)
     began = time.monotonic()
 
     async def send() -> None:
-        for index, start in enumerate(range(0, len(pcm), step)):
+        for index, start in enumerate(range(0, len(talk.pcm), step)):
             await asyncio.sleep(max(0.0, began + (index + 1) * CHUNK_SECONDS - time.monotonic()))
-            await player.send(pcm[start : start + step])
+            await player.send(talk.pcm[start : start + step])
         await player.finish()
 
     interims: list[float] = []
@@ -109,20 +129,18 @@ async def play(player: Player, pcm: bytes, spoken: Sequence[Spoken], lags: Lags,
         tasks.create_task(send())
         async for is_final in player.texts():
             (finals if is_final else interims).append(time.monotonic() - began)
-    lags.add(spoken, interims, finals)
+    lags.add(talk.spoken, interims, finals)
 
 
-async def measure(server: Ours | VoskServer, sessions: int, programmes: Sequence[bytes]) -> None:
+async def measure(server: Ours | VoskServer, people: Sequence[Sequence[Talk]]) -> None:
     lags = Lags()
-    spoken = [utterances_in(pcm) for pcm in programmes[:sessions]]
     before = server.cpu_seconds()
     async with asyncio.TaskGroup() as tasks:
-        for index in range(sessions):
-            player = await server.player()
-            tasks.create_task(play(player, programmes[index], spoken[index], lags, index * 0.37))
-    seconds = sum(len(pcm) for pcm in programmes[:sessions]) / BYTES_PER_SECOND
+        for index, talks in enumerate(people):
+            tasks.create_task(play(server, talks, lags, index * 0.37))
+    seconds = sum(len(talk.pcm) for talks in people for talk in talks) / BYTES_PER_SECOND
     cpu = (server.cpu_seconds() - before) / seconds
-    print(f"{server.name:12} {sessions} sessions   {lags}   {cpu:.2f} CPU s per second", flush=True)
+    print(f"{server.name:12} {len(people)} at once   {lags}   {cpu:.2f} CPU s per second", flush=True)
 
 
 async def main() -> None:
@@ -131,20 +149,21 @@ async def main() -> None:
     parser.add_argument("--language", default="ko")
     parser.add_argument("--sessions", type=int, nargs="+", default=[1, 2, 4, 6])
     parser.add_argument("--seconds", type=float, default=60.0, help="of audio in each session")
+    parser.add_argument("--session-each", action="store_true", help="a new session for every recording")
     parser.add_argument("--vosk-server", type=Path, help="asr_server.py of alphacep/vosk-server")
     parser.add_argument("--vosk-python", type=Path, default=Path(sys.executable), help="a python with websockets<14")
     arguments = parser.parse_args()
-    programmes = [
-        programme(arguments.manifest, arguments.language, arguments.seconds, 15 * index)
-        for index in range(max(arguments.sessions))
-    ]
-    async with Ours(arguments.language) as ours:
-        for sessions in arguments.sessions:
-            await measure(ours, sessions, programmes)
+    people = []
+    for index in range(max(arguments.sessions)):
+        each = recordings(arguments.manifest, arguments.language, arguments.seconds, 15 * index)
+        people.append([Talk.of(pcm) for pcm in (each if arguments.session_each else [b"".join(each)])])
+    servers: list[Ours | VoskServer] = [Ours(arguments.language)]
     if arguments.vosk_server:
-        async with VoskServer(arguments.vosk_server, arguments.vosk_python) as theirs:
+        servers.append(VoskServer(arguments.vosk_server, arguments.vosk_python))
+    for one in servers:
+        async with one as server:
             for sessions in arguments.sessions:
-                await measure(theirs, sessions, programmes)
+                await measure(server, people[:sessions])
 
 
 if __name__ == "__main__":
