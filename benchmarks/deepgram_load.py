@@ -78,6 +78,7 @@ def be_server(port: Connection, deepgram: str, sessions: int) -> None:
         deepgram_api_key=KEY,
         deepgram_base_url=deepgram,
         deepgram_probe=False,
+        log_level="WARNING",
         max_sessions=sessions + 1,
     )
     with socket.create_server(("127.0.0.1", 0), backlog=sessions * 2) as listening:

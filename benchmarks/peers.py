@@ -91,20 +91,25 @@ class Ours(_Server):
 
     name = "ours"
 
-    def __init__(self, language: str) -> None:
+    def __init__(self, language: str, sessions: int = 1000) -> None:
         super().__init__()
         self._language = language
+        self._sessions = sessions
         self._client: STTClient | None = None
 
     def command(self) -> list[str]:
         return [sys.executable, "-m", "uvicorn", "server.main:app", "--port", str(self.port), "--log-level", "error"]
 
     def environment(self) -> dict[str, str]:
-        return {"STT_LOCAL_SESSIONS": "1000", "STT_MAX_SESSIONS": "1000"}
+        return {"STT_LOCAL_SESSIONS": str(self._sessions), "STT_MAX_SESSIONS": "1000"}
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
 
     async def player(self) -> "OurPlayer":
         if self._client is None:
-            self._client = await self._open.enter_async_context(STTClient(f"http://127.0.0.1:{self.port}"))
+            self._client = await self._open.enter_async_context(STTClient(self.url))
         return OurPlayer(await self._client.create_session(language=self._language))
 
 
