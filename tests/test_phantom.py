@@ -84,6 +84,18 @@ def test_what_people_say_is_kept(text: str, first_pass: str | None) -> None:
     assert not is_phantom(heard(text), first_pass)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "So that was the last of our three lessons on glass, and thank you for watching.",
+        "오늘 강연은 여기까지입니다. 긴 시간 함께해 주시고 끝까지 시청해 주셔서 감사합니다.",
+    ],
+)
+@pytest.mark.parametrize("first_pass", [None, "길 한 옆 으로"])
+def test_a_stock_phrase_at_the_end_of_more_was_said(text: str, first_pass: str | None) -> None:
+    assert not is_phantom(heard(text), first_pass)
+
+
 def test_a_stock_phrase_that_was_half_understood_by_the_first_pass_was_said() -> None:
     assert not is_phantom(heard("시청해 주셔서 감사합니다."), "시 청 해 주 서 감사 합니다")
 
