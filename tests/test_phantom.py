@@ -87,7 +87,7 @@ def test_what_people_say_is_kept(text: str, first_pass: str | None) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "So that was the last of our three lessons on glass, and thank you for watching.",
+        "So that was the last of our three lessons on how glass is made, and thank you for watching.",
         "오늘 강연은 여기까지입니다. 긴 시간 함께해 주시고 끝까지 시청해 주셔서 감사합니다.",
     ],
 )

@@ -55,7 +55,7 @@ def agreement(text: str, other: str) -> float:
 def _is_stock_phrase(text: str) -> bool:
     """Whether it is little else: who really says such a thing says more than that."""
     letters = _letters(text)
-    return any(len(each) * 2 >= len(letters) for each in map(_letters, STOCK_PHRASES) if each in letters)
+    return any(len(each) * 3 >= len(letters) for each in map(_letters, STOCK_PHRASES) if each in letters)
 
 
 def _letters(text: str) -> str:
