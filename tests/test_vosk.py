@@ -20,6 +20,7 @@ from server.engines.workers import Workers
 from server.errors import EngineError
 from server.models import Final, Interim, Recognition, SessionConfig, SpeechEnded, SpeechStarted
 from server.settings import Settings
+from tests.local_engine import collected, finals
 
 SPEECH = warm_up_speech()
 WHOLE = 1 << 30
@@ -64,14 +65,6 @@ async def recognise(
             await recognizer.send_audio(pcm[at : at + step])
         await recognizer.finish()
         return await reading
-
-
-async def collected(recognizer: LocalRecognizer) -> list[Recognition]:
-    return [recognition async for recognition in recognizer]
-
-
-def finals(recognitions: list[Recognition]) -> list[Final]:
-    return [each for each in recognitions if isinstance(each, Final) and each.text]
 
 
 def seconds_of(pcm: bytes) -> float:

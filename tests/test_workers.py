@@ -139,6 +139,7 @@ async def test_a_waiter_that_gives_up_takes_its_job_out_of_the_line(make_workers
         await asyncio.sleep(0)
         assert workers.waiting() == 1
         waiting.cancel()
+    assert workers.waiting() == 0
     first.let_go.set()
     await workers.run(Priority.AUDIO, lambda: done.append("wanted"))
     assert done == ["wanted"]
@@ -182,6 +183,13 @@ def test_closing_drops_the_line_and_lets_what_runs_come_to_its_end(make_workers:
     running.let_go.set()
     assert running.future.result(PATIENCE)
     assert done == []
+
+
+def test_a_closed_line_takes_no_more(make_workers: Callable[[int], Workers]) -> None:
+    workers = make_workers(1)
+    workers.close()
+    with pytest.raises(CancelledError):
+        workers.submit(Priority.AUDIO, lambda: "late").result(PATIENCE)
 
 
 def test_without_a_number_there_is_a_thread_for_each_processor() -> None:

@@ -47,17 +47,21 @@ class Workers:
         return await asyncio.wrap_future(self.submit(priority, work))
 
     def submit(self, priority: Priority, work: Callable[[], Result]) -> "Future[Result]":
-        """Have ``work`` done in its turn."""
+        """Have ``work`` done in its turn. After ``close`` it is cancelled."""
         future: Future[Result] = Future()
         with self._changed:
+            if self._closed:
+                future.cancel()
+                return future
             self._start()
             heapq.heappush(self._jobs, (priority, next(self._order), future, work))
             self._changed.notify()
         return future
 
     def waiting(self) -> int:
-        """Jobs in line."""
-        return len(self._jobs)
+        """Jobs in line that somebody still wants."""
+        with self._changed:
+            return sum(not future.cancelled() for *_, future, _ in self._jobs)
 
     def close(self) -> None:
         """What runs is let run; what is in line is dropped."""
