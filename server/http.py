@@ -25,6 +25,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 CONFIG_BYTES = 65_536
 JSON_OVERHEAD_BYTES = 4_096
+BINARY_TYPES = ("application/octet-stream", "application/ogg")
 OFFSET = re.compile(r"^\d{1,15}$")
 STREAM_HEADERS = {
     "Cache-Control": "no-store, no-transform",

@@ -157,17 +157,18 @@ async def upload_audio(
 ) -> AudioUploadResponse:
     """Audio: base64 in JSON, or raw bytes, also as one long chunked body that is taken in as it arrives.
 
-    A raw body's position in the session's upload goes into the header `Upload-Offset`.
+    A raw body's position in the session's upload goes into the header `Upload-Offset`. Of a video the first audio track
+    is recognised.
     """
     kind = http.media_type(request)
     if kind == "application/json":
         accepted = await _upload_json(request, session_id, manager, limits)
-    elif kind == "application/octet-stream" or kind.startswith("audio/"):
+    elif kind in http.BINARY_TYPES or kind.startswith(("audio/", "video/")):
         http.refuse_content_encoding(request)
         http.declared_length(request, limits.max_body_bytes)
         accepted = await manager.accept_stream(session_id, http.body_pieces(request), http.upload_offset(request))
     else:
-        raise UnsupportedType("Send application/json, application/octet-stream or audio/*.")
+        raise UnsupportedType("Send application/json, application/octet-stream, audio/* or video/*.")
     response.headers["Upload-Offset"] = str(accepted.offset)
     return accepted
 

@@ -94,6 +94,7 @@ AUDIO_BODY = request_body(
         },
         "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
         "audio/*": {"schema": {"type": "string", "format": "binary"}},
+        "video/*": {"schema": {"type": "string", "format": "binary"}},
     },
     required=True,
 )

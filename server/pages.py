@@ -29,7 +29,7 @@ FILE_HEADERS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-cache"
 KOREAN_STEPS = {
     "POST /sessions": "세션 열기",
     "GET /sessions/{session_id}/stream": "인식 결과를 실시간으로 읽기",
-    "POST /sessions/{session_id}/audio": "오디오 보내기: 오디오 파일, 또는 16 kHz PCM16",
+    "POST /sessions/{session_id}/audio": "오디오 보내기: 오디오나 동영상 파일의 바이트, 또는 16 kHz PCM16",
     "DELETE /sessions/{session_id}": "끝내고 전체 글 받기",
 }
 KOREAN_EVENTS = {

@@ -68,7 +68,7 @@ def usage(base_url: str) -> dict[str, Any]:
                 "curl": f"curl -N {base_url}/sessions/$SESSION_ID/stream",
             },
             {
-                "title": "Send audio: a WAV, or PCM16 at 16 kHz",
+                "title": "Send audio: the bytes of an audio or video file, or 16 kHz PCM16",
                 "request": "POST /sessions/{session_id}/audio",
                 "curl": f"curl -s -X POST {base_url}/sessions/$SESSION_ID/audio -H 'Content-Type: audio/wav' "
                 "--data-binary @samples/ko.wav",

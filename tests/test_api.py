@@ -149,7 +149,17 @@ async def test_chunks_may_be_numbered(http: httpx.AsyncClient) -> None:
     assert answer.json()["chunk_id"] == 7
 
 
-@pytest.mark.parametrize("content_type", ["application/octet-stream", "audio/wav", "audio/L16;rate=16000"])
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        "application/octet-stream",
+        "audio/wav",
+        "audio/L16;rate=16000",
+        "video/webm;codecs=vp8,opus",
+        "video/mp4",
+        "application/ogg",
+    ],
+)
 async def test_raw_audio_is_stored(http: httpx.AsyncClient, content_type: str) -> None:
     session_id = await open_session(http)
     answer = await http.post(f"/sessions/{session_id}/audio", content=PCM, headers={"Content-Type": content_type})
