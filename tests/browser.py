@@ -24,10 +24,7 @@ from server.models import Final, Interim, Recognition, SessionConfig
 from tests.conftest import ROOT, STUCK_SECONDS, settings_of
 
 CHROMIUM = Path(os.environ.get("STT_CHROMIUM", "/usr/bin/chromium"))
-needs_chromium = [
-    pytest.mark.browser,
-    pytest.mark.skipif(not CHROMIUM.exists(), reason=f"STT_CHROMIUM: there is no {CHROMIUM}"),
-]
+needs_chromium = pytest.mark.skipif(not CHROMIUM.exists(), reason=f"STT_CHROMIUM: there is no {CHROMIUM}")
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",

@@ -1,5 +1,5 @@
 // The four steps of the original quick start, unchanged, and what they stand on in Node and in a browser.
-// node original_flow.mjs http://127.0.0.1:8001 speech.wav
+// STT_URL=http://127.0.0.1:8001 node --import ./browser_shim.mjs original_flow.mjs
 
 const WAV_HEADER_BYTES = 44;
 
@@ -43,60 +43,10 @@ export function pcmOf(wav) {
     return wav.slice(WAV_HEADER_BYTES);
 }
 
-/** The HTML standard's EventSource over `fetch`, which Node 20 has not: reconnects with the last id until a non-200. */
-class MinimalEventSource {
-    static CLOSED = 2;
-
-    constructor(url) {
-        Object.assign(this, { url, readyState: 0, retry: 3000, lastEventId: '', onmessage: null });
-        this.ended = this.run();
-    }
-
-    async run() {
-        while (this.readyState !== MinimalEventSource.CLOSED) {
-            const headers = { Accept: 'text/event-stream', 'Cache-Control': 'no-store' };
-            if (this.lastEventId) headers['Last-Event-ID'] = this.lastEventId;
-            const answer = await fetch(this.url, { headers });
-            if (answer.status !== 200) {
-                this.readyState = MinimalEventSource.CLOSED;
-                return answer.status;
-            }
-            this.readyState = 1;
-            await this.read(answer.body.pipeThrough(new TextDecoderStream()));
-            this.readyState = 0;
-            await new Promise((wake) => setTimeout(wake, this.retry));
-        }
-    }
-
-    async read(texts) {
-        let [rest, data] = ['', []];
-        for await (const text of texts) {
-            const lines = (rest + text).split(/\r\n|\r|\n/);
-            rest = lines.pop();
-            for (const line of lines) {
-                const [, field, value] = /^([^:]*)(?:: ?(.*))?$/.exec(line);
-                if (field === 'data') data.push(value);
-                else if (field === 'id') this.lastEventId = value;
-                else if (field === 'retry' && /^\d+$/.test(value)) this.retry = Number(value);
-                else if (line === '' && data.length) this.onmessage?.({ data: data.splice(0).join('\n') });
-            }
-        }
-    }
-}
-
-if (globalThis.process?.argv[2]) {
-    const { readFile } = await import('node:fs/promises');
-    const [server, wav] = process.argv.slice(2);
-    const { eventSource } = await originalFlow({
-        fetch: (path, options) => fetch(new URL(path, server), options),
-        EventSource: class extends MinimalEventSource {
-            constructor(path) {
-                super(new URL(path, server));
-            }
-        },
-        console,
-        base64EncodeAudio,
-        pcm16Buffer: pcmOf(await readFile(wav)),
+if (globalThis.process?.argv[1]?.endsWith('original_flow.mjs')) {
+    const { eventSource } = await originalFlow({ fetch, EventSource, console, base64EncodeAudio, pcm16Buffer });
+    await new Promise((resolve) => {
+        eventSource.onerror = () => eventSource.readyState === EventSource.CLOSED && resolve();
     });
-    console.log('끝:', await eventSource.ended);
+    console.log('끝');
 }

@@ -32,6 +32,7 @@ from server.models import SessionConfig
 from server.session_log.base import Checkpoint
 from server.session_log.memory import MemorySessionLog
 from server.streaming_manager import COMPRESSED_BYTES_PER_SECOND, StreamingSessionManager
+from tests.browser import chromium, needs_chromium, playing
 from tests.conftest import KOREAN_WAV, connect, finish, open_session, run_server, settings_of, upload, wav_of
 from tests.fake_engine import FakeEngine, Fault, said, speech
 
@@ -696,7 +697,6 @@ async def test_an_upload_that_cannot_be_decoded_ends_its_session_with_an_error(h
 
 # --- in a browser ---------------------------------------------------------------------------------------------------
 
-CHROMIUM = Path("/usr/bin/chromium")
 PAGE = """<!doctype html><script>
 async function record(seconds) {
     const { session_id } = await (await fetch('/sessions', { method: 'POST' })).json();
@@ -730,23 +730,12 @@ async function record(seconds) {
 
 
 @pytest.mark.browser
+@needs_chromium
 def test_a_browser_s_own_recording_is_recognised(korean_server: str) -> None:
-    playwright = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
-    if not CHROMIUM.exists():
-        pytest.skip(f"there is no {CHROMIUM}")
-    microphone = [
-        "--no-sandbox",
-        "--use-fake-ui-for-media-stream",
-        "--use-fake-device-for-media-stream",
-        f"--use-file-for-fake-audio-capture={KOREAN_WAV}%noloop",
-    ]
-    with playwright.sync_playwright() as running:
-        browser = running.chromium.launch(executable_path=str(CHROMIUM), args=microphone)
-        page = browser.new_page()
+    with chromium(*playing(KOREAN_WAV)) as browser, browser.new_page() as page:
         page.route("**/recorder.html", lambda route: route.fulfill(body=PAGE, content_type="text/html"))
         page.goto(f"{korean_server}/recorder.html")
         recorded = page.evaluate("record(4.5)")
-        browser.close()
     assert recorded["mimeType"].startswith("audio/webm")
     assert recorded["duration"] > 4
     assert "걸어갔다" in recorded["text"]

@@ -1,7 +1,6 @@
 """The Streamlit app in a real browser, run as a user runs it, with a microphone that plays a recording."""
 
 import asyncio
-import os
 import re
 import socket
 import subprocess
@@ -16,26 +15,11 @@ import jiwer
 import pytest
 from playwright.async_api import FrameLocator, Page, async_playwright, expect
 
+from tests.browser import CHROMIUM, DENY, FLAGS, needs_chromium, playing
 from tests.conftest import ROOT, STUCK_SECONDS, connect, wav_of
 from tests.fake_engine import said, silence, speech
 
-CHROMIUM = Path(os.environ.get("STT_CHROMIUM", "/usr/bin/chromium"))
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.timeout(240),
-    pytest.mark.skipif(not CHROMIUM.exists(), reason=f"STT_CHROMIUM: there is no {CHROMIUM}"),
-]
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-    "--use-fake-device-for-media-stream",
-]
-ALLOW = "--use-fake-ui-for-media-stream"
-DENY = "--deny-permission-prompts"
+pytestmark = [pytest.mark.browser, needs_chromium, pytest.mark.timeout(240)]
 NOWHERE = "http://127.0.0.1:9"
 SPOKEN = "그는 이리저리 피하면서 길 한 옆으로 걸어갔다"
 MAX_CER = 0.35
@@ -131,10 +115,6 @@ async def chromium(*flags: str, locale: str = "en-US", width: int = 1280) -> Asy
     assert app.elsewhere == []
 
 
-def playing(recording: Path) -> str:
-    return f"--use-file-for-fake-audio-capture={recording}%noloop"
-
-
 class Line:
     """A TCP line to a server, which can be cut and mended: from outside, a server that is killed and started again."""
 
@@ -190,7 +170,7 @@ async def line(korean_server: str) -> AsyncIterator[Line]:
 async def test_words_appear_while_one_speaks_and_become_the_right_final(
     streamlit_url: str, korean_server: str, talk: Path
 ) -> None:
-    async with chromium(ALLOW, playing(talk)) as app:
+    async with chromium(*playing(talk)) as app:
         await app.open(streamlit_url, korean_server)
         await app.press("Start recording")
         await expect(app.microphone.locator("#live")).to_contain_text("그는")
@@ -213,7 +193,7 @@ async def assert_understood(app: App) -> None:
 async def test_running_the_script_again_while_one_speaks_loses_nothing(
     streamlit_url: str, korean_server: str, talk: Path
 ) -> None:
-    async with chromium(ALLOW, playing(talk)) as app:
+    async with chromium(*playing(talk)) as app:
         await app.open(streamlit_url, korean_server)
         await app.press("Start recording")
         await expect(app.microphone.locator("#live")).to_contain_text("그는")
@@ -230,7 +210,7 @@ async def test_running_the_script_again_while_one_speaks_loses_nothing(
 async def test_a_cut_connection_to_the_app_loses_nothing(streamlit_url: str, korean_server: str, talk: Path) -> None:
     line = Line(streamlit_url)
     await line.mend()
-    async with chromium(ALLOW, playing(talk)) as app:
+    async with chromium(*playing(talk)) as app:
         await app.open(line.url, korean_server)
         await app.press("Start recording")
         await expect(app.microphone.locator("#live")).to_contain_text("그는")
@@ -248,7 +228,7 @@ async def test_a_cut_connection_to_the_app_loses_nothing(streamlit_url: str, kor
 async def test_a_dead_server_is_told_and_a_restarted_one_gets_everything(
     streamlit_url: str, korean_server: str, line: Line, talk: Path
 ) -> None:
-    async with chromium(ALLOW, playing(talk)) as app:
+    async with chromium(*playing(talk)) as app:
         await app.open(streamlit_url, line.url)
         await app.press("Start recording")
         await expect(app.microphone.locator("#live")).to_contain_text("그는")
@@ -266,7 +246,7 @@ async def test_a_dead_server_is_told_and_a_restarted_one_gets_everything(
 
 
 async def test_a_microphone_that_is_not_allowed_is_told(streamlit_url: str, korean_server: str) -> None:
-    async with chromium(DENY) as app:
+    async with chromium(DENY, "--use-fake-device-for-media-stream") as app:
         await app.open(streamlit_url, korean_server)
         await app.press("Start recording")
         await expect(app.microphone.locator("#problem")).to_contain_text("The microphone was not allowed.")
@@ -274,7 +254,7 @@ async def test_a_microphone_that_is_not_allowed_is_told(streamlit_url: str, kore
 
 
 async def test_a_recording_without_a_server_is_told(streamlit_url: str, talk: Path) -> None:
-    async with chromium(ALLOW, playing(talk)) as app:
+    async with chromium(*playing(talk)) as app:
         await app.open(streamlit_url, NOWHERE)
         await app.press("Start recording")
         await expect(app.microphone.locator("#problem")).to_contain_text("The speech server cannot be reached.")

@@ -15,7 +15,7 @@ from tests.browser import ALLOW, BEEPING, DENY, ClockEngine, chromium, killable_
 from tests.conftest import KOREAN_WAV, ROOT, run_server, wav_of
 from tests.fake_engine import said, silence, speech
 
-pytestmark = [*needs_chromium, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.browser, needs_chromium, pytest.mark.timeout(180)]
 
 SPOKEN = "그는 이리저리 피하면서 길 한 옆으로 걸어갔다"
 MAX_CER = 0.35
