@@ -130,14 +130,16 @@ class AudioError(STTError):
 class EngineError(STTError):
     """A recognizer or its engine failed.
 
-    ``retryable`` is decided where the error is raised: true when reopening the same engine may help.
+    Decided where the error is raised: ``retryable`` when reopening the same engine may help, ``outage`` when it may
+    take a while until it does.
     """
 
     code = "engine_failed"
 
-    def __init__(self, detail: str, *, retryable: bool) -> None:
+    def __init__(self, detail: str, *, retryable: bool, outage: bool = False) -> None:
         super().__init__(detail)
         self.retryable = retryable
+        self.outage = outage
 
 
 class LeaseLost(STTError):

@@ -54,6 +54,8 @@ class Settings(BaseSettings):
     """A recognizer that takes no audio, or ends no stream, for so long is replaced."""
     engine_retries: int = Field(3, ge=0)
     """Reopenings without a final in between."""
+    engine_outage_seconds: float = Field(60.0, ge=0)
+    """So long a session without another engine waits for a service that is away; its audio is kept, up to the bound."""
     lease_seconds: float = Field(5.0, gt=0)
     drain_seconds: float = Field(0.7, ge=0)
     """At shutdown: time for the last finals."""
@@ -94,8 +96,8 @@ class Settings(BaseSettings):
     deepgram_connect_seconds: float = Field(5.0, gt=0)
     deepgram_silence_seconds: float = Field(10.0, gt=0)
     """Deepgram says something every second while it is sent audio; after so long without a word it is given up."""
-    deepgram_ping_seconds: float = Field(2.0, gt=0)
-    """It is pinged so often, and given up when it takes as long to answer."""
+    deepgram_ping_seconds: float = Field(1.0, gt=0)
+    """Without a sign of life for so long, no message and no pong, it is given up; it is pinged three times as often."""
     deepgram_keepalive_seconds: float = Field(4.0, gt=0, lt=10)
     """Without audio for so long: ask for what is still owed, then keep the stream open. Deepgram closes it after 10."""
     deepgram_finish_seconds: float = Field(8.0, gt=0)

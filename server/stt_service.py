@@ -34,7 +34,7 @@ ENGINES: dict[str, str] = {
 SLICE_BYTES = 2 * BYTES_PER_SECOND
 CLAIM_WAIT_SECONDS = 3600.0
 AUDIO_WAIT_SECONDS = 60.0
-FIRST_BACKOFF_SECONDS = 0.1
+FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS = 0.1, 4.0
 OURS = (LeaseLost, SessionNotFound, SessionEnded, AudioError, EngineError)
 
 
@@ -129,6 +129,7 @@ class _SessionRecognition:
         self._settings = settings
         self._metrics = metrics
         self._failures = 0
+        self._failing_since = 0.0  # time of the event loop
         self._reached = 0.0
         self._costs: dict[str, Usage] = {}
 
@@ -183,23 +184,29 @@ class _SessionRecognition:
                     recognizer = await stack.enter_async_context(engine.open(config, checkpoint.seconds))
                 tasks = await stack.enter_async_context(asyncio.TaskGroup())
                 publishing = tasks.create_task(self._publish(config, decoder, recognizer, checkpoint.engine))
-                await self._feed(decoder, recognizer)
+                damage = await self._feed(decoder, recognizer)
                 async with _patience(self._settings, "The recognizer did not come to an end."):
                     await recognizer.finish()
                     await publishing
+                if damage:
+                    raise damage
         finally:
             if isinstance(recognizer, Metered):
                 self._costs.setdefault(checkpoint.engine, Usage()).add(recognizer.usage)
 
-    async def _feed(self, decoder: AudioDecoder, recognizer: Recognizer) -> None:
-        """Send the audio as it comes, until there is no more."""
+    async def _feed(self, decoder: AudioDecoder, recognizer: Recognizer) -> AudioError | None:
+        """Send the audio as it comes, until there is no more, or what comes is none: what was said before it counts."""
         while True:
             audio = await self._log.read_audio(
                 self._lease, decoder.position, decoder.seconds, decoder.slice_bytes, AUDIO_WAIT_SECONDS
             )
-            await self._send(recognizer, await _decoded(decoder, audio))
+            try:
+                pcm = await _decoded(decoder, audio)
+            except AudioError as exc:
+                return exc
+            await self._send(recognizer, pcm)
             if audio.finished:
-                return
+                return None
 
     async def _send(self, recognizer: Recognizer, pcm: bytes) -> None:
         for start in range(0, len(pcm), SLICE_BYTES):  # little compressed audio may be very long
@@ -231,15 +238,17 @@ class _SessionRecognition:
 
     async def _recover(self, config: SessionConfig, checkpoint: Checkpoint, error: EngineError) -> bool:
         """Decide what recognises from the checkpoint on; false when nothing is left and the session has ended."""
+        now = asyncio.get_running_loop().time()
+        self._failing_since = self._failing_since if self._failures else now
         self._failures += 1
         self._metrics.engine_failed(checkpoint.engine)
         log.warning("session %s: %s: %s", self._lease.session_id[:12], checkpoint.engine, error)
-        if error.retryable and self._failures <= self._settings.engine_retries:
-            await self._report("engine_restarted", str(error), engine=checkpoint.engine)
-            await asyncio.sleep(FIRST_BACKOFF_SECONDS * 2 ** (self._failures - 1) * random.uniform(0.5, 1.5))
-            return True
         chain = chain_for(config, self._engines)
         following = chain[chain.index(checkpoint.engine) + 1 :] if checkpoint.engine in chain else chain
+        if self._may_try_again(checkpoint.engine, error, now - self._failing_since, alone=not following):
+            await self._report("engine_restarted", str(error), engine=checkpoint.engine)
+            await asyncio.sleep(_backoff_seconds(self._failures))
+            return True
         if not following:
             await self._end("engine_failed", str(error))
             return False
@@ -250,6 +259,15 @@ class _SessionRecognition:
         )
         return True
 
+    def _may_try_again(self, engine: str, error: EngineError, failing_seconds: float, *, alone: bool) -> bool:
+        """Where there is another engine nobody waits for one that is out of order; where there is none, for a while."""
+        few = self._failures <= self._settings.engine_retries
+        if alone:
+            few = few or (error.outage and failing_seconds < self._settings.engine_outage_seconds)
+        elif not self._engines[engine].status()["ready"]:
+            return False
+        return error.retryable and few
+
     async def _report(self, code: str, message: str, *, engine: str, checkpoint: Checkpoint | None = None) -> None:
         data = {"code": code, "message": message, "recoverable": True, "engine": engine}
         await self._publish_events(wire_event(self._lease.session_id, EventType.ERROR, data), checkpoint=checkpoint)
@@ -259,6 +277,11 @@ class _SessionRecognition:
         data = {"code": code, "message": message, "recoverable": False}
         session_id = self._lease.session_id
         await self._publish_events(wire_event(session_id, EventType.ERROR, data), session_end_event(session_id, code))
+
+
+def _backoff_seconds(failures: int) -> float:
+    doubled: float = FIRST_BACKOFF_SECONDS * 2 ** min(failures - 1, 16)
+    return min(LONGEST_BACKOFF_SECONDS, doubled) * random.uniform(0.5, 1.5)
 
 
 async def _decoded(decoder: AudioDecoder, audio: AudioSlice) -> bytes:

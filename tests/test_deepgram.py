@@ -4,7 +4,7 @@ import asyncio
 import logging
 import socket
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -18,6 +18,7 @@ from server.engines.deepgram import socket as deepgram_socket
 from server.engines.deepgram.breaker import CircuitBreaker
 from server.engines.deepgram.engine import NO_KEY, DeepgramEngine
 from server.engines.deepgram.messages import DeepgramError
+from server.engines.deepgram.recognizer import DeepgramRecognizer
 from server.engines.vad import FRAME_BYTES as VAD_FRAME_BYTES
 from server.errors import EngineError
 from server.models import Final, Interim, Recognition, SessionConfig, SpeechEnded, SpeechStarted
@@ -65,9 +66,10 @@ async def recognise(
     pcm: bytes = SPEECH,
     start: float = 0.0,
     meanwhile: Callable[[], Any] | None = None,
+    then: Callable[[DeepgramRecognizer], Awaitable[None]] | None = None,
     **config: Any,
 ) -> Outcome:
-    """One recognizer from its first audio to its end; ``meanwhile`` is awaited between the audio and the finish."""
+    """One recognizer from its first audio to its end; ``meanwhile`` and ``then`` come after the audio."""
     outcome = Outcome()
 
     async def feed() -> None:
@@ -75,6 +77,8 @@ async def recognise(
             await recognizer.send_audio(pcm)
             if meanwhile:
                 await meanwhile()
+            if then:
+                await then(recognizer)
             await recognizer.finish()
 
     async with engine.open(SessionConfig(**config), start) as recognizer, asyncio.TaskGroup() as tasks:
@@ -297,6 +301,35 @@ async def test_a_stream_is_kept_open_through_silence_that_is_not_sent(monkeypatc
     assert (outcome.texts, outcome.error) == (coded_text(*SENTENCES), None)
 
 
+async def test_a_stream_is_kept_open_while_silence_arrives_that_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An open microphone in a quiet room: audio comes all the time, none of it is for Deepgram."""
+    monkeypatch.setattr(deepgram, "VoiceActivityDetector", AnySound)
+    async with DeepgramPeer(hungry_seconds=1.0) as peer:
+        engine = engine_for(peer, deepgram_skip_silence=True, deepgram_keepalive_seconds=0.05)
+        await engine.prewarm()
+
+        async def quiet_room(recognizer: DeepgramRecognizer) -> None:
+            while peer.streams[0].count("KeepAlive") < 3:
+                await recognizer.send_audio(bytes(2 * SECOND))
+                await asyncio.sleep(0.01)
+
+        outcome = await recognise(engine, SPEECH, then=quiet_room)
+    assert (outcome.texts, outcome.error) == (coded_text(*SENTENCES), None)
+
+
+async def test_a_finalize_that_is_not_answered_is_no_silence_of_the_far_end() -> None:
+    async with DeepgramPeer([Trouble(ignores=("Finalize",))], hungry_seconds=2.0) as peer:
+        engine = engine_for(peer, deepgram_keepalive_seconds=0.05, deepgram_silence_seconds=0.3)
+
+        async def pause(recognizer: DeepgramRecognizer) -> None:
+            await peer.until(lambda peer: bool(peer.streams) and len(peer.streams[0].said) >= 3)
+            await recognizer.send_audio(bytes(SECOND // 10))  # too little for a word from the far end
+            await peer.until(lambda peer: peer.streams[0].count("KeepAlive") >= 12)
+
+        outcome = await recognise(engine, coded_speech([1, 2], pause=0), then=pause)
+    assert (outcome.texts, outcome.error) == (["w1 w2"], None)
+
+
 # --- refused, unreachable -------------------------------------------------------------------------------------------
 
 
@@ -413,6 +446,14 @@ async def test_a_socket_that_nobody_reads_is_given_up() -> None:
         outcome = await recognise(engine_for(peer, deepgram_ping_seconds=0.1), SPEECH + bytes(60 * SECOND))
     assert outcome.error is not None
     assert (str(outcome.error), outcome.error.retryable) == ("Deepgram does not answer any more.", True)
+    assert outcome.error.outage
+
+
+async def test_a_socket_that_is_deaf_from_the_beginning_is_given_up() -> None:
+    async with DeepgramPeer([Trouble(deaf_after=0.0)]) as peer:
+        outcome = await recognise(engine_for(peer, deepgram_ping_seconds=0.1), SPEECH + bytes(60 * SECOND))
+    assert str(outcome.error) == "Deepgram does not answer any more."
+    assert outcome.recognitions == []
 
 
 async def test_a_dead_connection_is_found_out_while_no_audio_flows() -> None:
@@ -465,7 +506,7 @@ def time(monkeypatch: pytest.MonkeyPatch) -> Time:
     return time
 
 
-async def test_after_failures_in_a_row_deepgram_is_left_alone_until_a_try_succeeds(time: Time) -> None:
+async def test_after_failures_in_a_row_deepgram_is_not_ready_until_a_try_succeeds(time: Time) -> None:
     async with DeepgramPeer([Refuse(503), Refuse(503), Refuse(503), Trouble()]) as peer:
         engine = engine_for(peer, deepgram_breaker_failures=2, deepgram_breaker_seconds=30)
         for _ in range(2):
@@ -477,11 +518,6 @@ async def test_after_failures_in_a_row_deepgram_is_left_alone_until_a_try_succee
             "streams": 0,
             "detail": "Deepgram is not available (503).",
         }
-        outcome = await recognise(engine)
-        assert str(outcome.error) == "Deepgram is left alone for now. Deepgram is not available (503)."
-        assert outcome.error is not None
-        assert (outcome.error.retryable, len(peer.handshakes)) == (False, 2)
-
         time.now = 30.0
         assert (engine.status()["ready"], engine.status()["circuit"]) == (True, "half_open")
         await recognise(engine)
@@ -491,7 +527,17 @@ async def test_after_failures_in_a_row_deepgram_is_left_alone_until_a_try_succee
         assert engine.status() == {"ready": True, "circuit": "closed", "streams": 0}
 
 
-async def test_while_one_session_tries_the_others_do_without(time: Time) -> None:
+async def test_who_has_no_other_engine_tries_though_the_circuit_is_open(time: Time) -> None:
+    async with DeepgramPeer([Refuse(503), Refuse(503), Trouble()]) as peer:
+        engine = engine_for(peer, deepgram_breaker_failures=1, deepgram_breaker_seconds=30)
+        for _ in range(2):
+            assert str((await recognise(engine)).error) == "Deepgram is not available (503)."
+        assert engine.status()["circuit"] == "open"
+        assert (await recognise(engine)).error is None
+        assert engine.status()["circuit"] == "closed"
+
+
+async def test_while_one_session_tries_deepgram_is_not_ready_for_the_others(time: Time) -> None:
     async with DeepgramPeer([Refuse(503), Trouble()]) as peer:
         engine = engine_for(peer, deepgram_breaker_failures=1, deepgram_breaker_seconds=30)
         await recognise(engine)
@@ -500,7 +546,6 @@ async def test_while_one_session_tries_the_others_do_without(time: Time) -> None
             await recognizer.send_audio(SPEECH[: SECOND // 10])
             await peer.until(lambda peer: bool(peer.streams))
             assert not engine.status()["ready"]
-            assert (await recognise(engine)).error is not None
         assert engine.status()["ready"]  # given up without having shown anything
 
 

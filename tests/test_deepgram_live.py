@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from difflib import SequenceMatcher
+from typing import Any
 
 import pytest
 
@@ -27,7 +28,7 @@ def engine(key: str = LIVE_DEEPGRAM_KEY) -> DeepgramEngine:
     return DeepgramEngine(settings_of(deepgram_api_key=key, deepgram_base_url=LIVE_DEEPGRAM_URL))
 
 
-async def hear(pcm: bytes, meanwhile: Callable[[], Awaitable[object]] | None = None, **config: str) -> Outcome:
+async def hear(pcm: bytes, meanwhile: Callable[[], Awaitable[object]] | None = None, **config: Any) -> Outcome:
     return await recognise(engine(), pcm + bytes(2 * SECOND), start=100.0, meanwhile=meanwhile, **config)
 
 

@@ -1,4 +1,4 @@
-"""A circuit breaker: what keeps failing is left alone for a while, then tried once. No asyncio, no I/O."""
+"""A circuit breaker: what keeps failing is avoided for a while, then one try decides. No asyncio, no I/O."""
 
 import time
 from collections.abc import Callable
@@ -10,7 +10,8 @@ Circuit = Literal["closed", "open", "half_open"]
 class CircuitBreaker:
     """Opens after ``failures`` failed tries in a row, for ``cool_down`` seconds; then one try decides.
 
-    Every try that :meth:`begin` allows ends with one of :meth:`succeeded`, :meth:`failed` and :meth:`abandoned`.
+    It forbids nothing: a session that has no other engine tries all the same. Every :meth:`begin` is followed by one
+    of :meth:`succeeded`, :meth:`failed` and :meth:`abandoned`, which are told whether it was the try that decides.
     """
 
     def __init__(self, failures: int, cool_down: float, clock: Callable[[], float] = time.monotonic) -> None:
@@ -31,11 +32,10 @@ class CircuitBreaker:
         return "open" if self._probing or self._clock() < self._opens_until else "half_open"
 
     def begin(self) -> bool:
-        """Whether a try may be made now."""
-        circuit = self.circuit
-        if circuit == "half_open":
-            self._probing = True
-        return circuit != "open"
+        """A try begins; true if it is the one that decides."""
+        decides = self.circuit == "half_open"
+        self._probing = self._probing or decides
+        return decides
 
     def succeeded(self) -> None:
         self._failures = 0
@@ -43,19 +43,20 @@ class CircuitBreaker:
         self._probing = False
         self.reason = None
 
-    def failed(self, reason: str, *, for_good: bool = False) -> None:
+    def failed(self, reason: str, *, decides: bool, for_good: bool = False) -> None:
         """Count a failure. ``for_good``: the next try will most likely fail too, open at once and ten times as long."""
-        if self.circuit == "open" and not self._probing:  # a try that began before the circuit opened
+        if self.circuit != "closed" and not decides:  # a try that began before, or in spite of it
             return
         self._failures += 1
         self.reason = reason
-        if for_good or self._probing or self._failures >= self._most:
+        if for_good or decides or self._failures >= self._most:
             self._opens_until = self._clock() + self._cool_down * (10 if for_good else 1)
         self._probing = False
 
-    def abandoned(self) -> None:
+    def abandoned(self, *, decides: bool) -> None:
         """The try was given up before it showed anything."""
-        self._probing = False
+        if decides:
+            self._probing = False
 
 
 class Attempt:
@@ -63,19 +64,20 @@ class Attempt:
 
     def __init__(self, breaker: CircuitBreaker) -> None:
         self._breaker = breaker
-        self._decided = False
+        self._decides = breaker.begin()
+        self._over = False
 
     def prove(self) -> None:
         """It works. Whatever breaks it later need not break another."""
-        if not self._decided:
-            self._decided = True
+        if not self._over:
+            self._over = True
             self._breaker.succeeded()
 
     def fail(self, reason: str, *, for_good: bool = False) -> None:
-        if not self._decided:
-            self._decided = True
-            self._breaker.failed(reason, for_good=for_good)
+        if not self._over:
+            self._over = True
+            self._breaker.failed(reason, decides=self._decides, for_good=for_good)
 
     def end(self) -> None:
-        if not self._decided:
-            self._breaker.abandoned()
+        if not self._over:
+            self._breaker.abandoned(decides=self._decides)

@@ -91,8 +91,6 @@ class DeepgramEngine:
     @contextmanager
     def _attempt(self) -> Iterator[Attempt]:
         """A connection, from opening to end, that the circuit breaker learns from. A config fails alone."""
-        if not self._breaker.begin():
-            raise DeepgramError(f"Deepgram is left alone for now. {self._breaker.reason}", retryable=False)
         attempt = Attempt(self._breaker)
         self._streams += 1
         try:

@@ -137,11 +137,11 @@ class DeepgramError(EngineError):
     """A failure of Deepgram, in a sentence that a user may read.
 
     ``scope`` tells whose failure it is: of this ``session``'s config, of the ``service``, or of the ``account``, which
-    no waiting mends.
+    no waiting mends. What another try may mend is an outage: the service, or the network, may be back in a while.
     """
 
     def __init__(self, detail: str, *, retryable: bool, scope: Scope = "service") -> None:
-        super().__init__(detail, retryable=retryable)
+        super().__init__(detail, retryable=retryable, outage=retryable)
         self.scope = scope
 
 

@@ -27,6 +27,7 @@ from server.engines.deepgram.messages import (
     parse_message,
 )
 from server.engines.deepgram.outgoing import Item, Order, Pacer, SilenceGate, Skip, frames
+from server.engines.deepgram.pulse import Pulse
 from server.engines.deepgram.socket import connect_live, hang_up, lost, request_id
 from server.engines.deepgram.utterances import Clock, UtteranceAssembler
 from server.engines.endpointing import Quiet
@@ -63,6 +64,7 @@ class DeepgramRecognizer:
         self._patience = asyncio.timeout(None)
         self._finalizing = False
         self._finishing = False
+        self._sent_at = 0.0  # time of the event loop
         self._noted: set[str] = set()
         self._error: DeepgramError | None = None
         self._reported = asyncio.Event()
@@ -120,33 +122,37 @@ class DeepgramRecognizer:
         if isinstance(first, Order):
             return
         with self._attempt() as attempt:
+            called = self._now
             connection = await connect_live(self._url, self._settings)
             began = self._now
+            pulse = Pulse(connection, self._settings.deepgram_ping_seconds, grace=began - called)
             name = request_id(connection.response)
             task = asyncio.current_task()
             log.info("deepgram %s: stream open, %s from %.1f s", name, task and task.get_name(), self._clock.now)
             try:
-                await self._converse(connection, first, attempt)
+                await self._converse(connection, first, pulse, attempt)
             finally:
                 await hang_up(connection)
                 self.usage.connected_seconds = self._now - began
                 sent, connected = self.usage.sent_seconds, self.usage.connected_seconds
                 log.info("deepgram %s: stream over, %.1f s of audio sent in %.1f s", name, sent, connected)
 
-    async def _converse(self, connection: ClientConnection, first: Item, attempt: Attempt) -> None:
+    async def _converse(self, connection: ClientConnection, first: Item, pulse: Pulse, attempt: Attempt) -> None:
         """Write and read until the far end is done. Raises :class:`DeepgramError` when it is done too soon."""
         async with asyncio.TaskGroup() as tasks:
             writing = tasks.create_task(self._write(connection, first), name="deepgram writer")
-            failure = await self._listen(connection, attempt)
+            watching = tasks.create_task(pulse.watch(), name="deepgram pulse")
+            failure = await self._listen(connection, pulse, attempt)
             writing.cancel()
+            watching.cancel()
         if failure:
             raise failure
 
-    async def _listen(self, connection: ClientConnection, attempt: Attempt) -> DeepgramError | None:
+    async def _listen(self, connection: ClientConnection, pulse: Pulse, attempt: Attempt) -> DeepgramError | None:
         """Read to the end; returns what was wrong with it."""
         try:
             async with self._patience:
-                await self._read(connection, attempt)
+                await self._read(connection, pulse, attempt)
         except TimeoutError:
             if self._finishing and self._assembler.settled:
                 return None
@@ -154,15 +160,16 @@ class DeepgramRecognizer:
             what = "did not finish within" if self._finishing else "has said nothing for"
             return DeepgramError(f"Deepgram {what} {seconds:g} s.", retryable=True)
         except ConnectionClosed as exc:
-            done = self._finishing and (exc.rcvd is not None or self._assembler.settled)
-            return None if done else lost(exc)
+            if self._finishing and (exc.rcvd is not None or self._assembler.settled):
+                return None
+            return DeepgramError("Deepgram does not answer any more.", retryable=True) if pulse.stopped else lost(exc)
         return None
 
-    async def _read(self, connection: ClientConnection, attempt: Attempt) -> None:
+    async def _read(self, connection: ClientConnection, pulse: Pulse, attempt: Attempt) -> None:
         while True:
             message = parse_message(await connection.recv())
-            if not self._finishing:
-                self._patience.reschedule(None)
+            pulse.note()
+            self._owe_nothing()
             self._publish(self._assembler.take(message))
             self._note(message)
             if isinstance(message, Results) and message.is_final:
@@ -191,7 +198,7 @@ class DeepgramRecognizer:
     async def _next(self, connection: ClientConnection) -> Item:
         while True:
             try:
-                async with asyncio.timeout(self._settings.deepgram_keepalive_seconds):
+                async with asyncio.timeout_at(self._sent_at + self._settings.deepgram_keepalive_seconds):
                     return await self._outbox.get()
             except TimeoutError:
                 await self._idle(connection)
@@ -203,6 +210,8 @@ class DeepgramRecognizer:
             return
         if self._finalizing:
             self._publish(self._assembler.settle())
+            self._owe_nothing()
+        self._sent_at = self._now
         await connection.send(KEEP_ALIVE)
 
     async def _send(self, connection: ClientConnection, item: Item) -> None:
@@ -211,6 +220,7 @@ class DeepgramRecognizer:
                 await self._send_frame(connection, item)
             case Order.FINALIZE:
                 self._finalizing = True
+                self._sent_at = self._now
                 await connection.send(FINALIZE)
             case Order.FINISH:
                 self._finishing = True
@@ -221,6 +231,7 @@ class DeepgramRecognizer:
 
     async def _send_frame(self, connection: ClientConnection, pcm: bytes) -> None:
         self._finalizing = False
+        self._sent_at = self._now
         self._clock.advance(len(pcm))
         self.usage.sent_seconds += len(pcm) / BYTES_PER_SECOND
         if self._patience.when() is None:
@@ -236,6 +247,10 @@ class DeepgramRecognizer:
     def _expect_answer(self, within: float) -> None:
         if not self._patience.expired():
             self._patience.reschedule(self._now + within)
+
+    def _owe_nothing(self) -> None:
+        if not self._finishing and not self._patience.expired():
+            self._patience.reschedule(None)
 
     @property
     def _silence_seconds(self) -> float:

@@ -30,8 +30,7 @@ async def connect_live(url: str, settings: Settings) -> ClientConnection:
             user_agent_header="stt-realtime",
             compression=None,  # speech does not compress
             open_timeout=settings.deepgram_connect_seconds,
-            ping_interval=settings.deepgram_ping_seconds,
-            ping_timeout=settings.deepgram_ping_seconds,
+            ping_interval=None,  # see Pulse
             close_timeout=CLOSE_SECONDS,
             max_size=MAX_MESSAGE_BYTES,
             logger=wire_log,
@@ -64,8 +63,6 @@ def _header(answer: Response, name: str) -> str:
 
 def lost(error: ConnectionClosed) -> DeepgramError:
     """What it means that the connection is gone."""
-    if error.rcvd is None and error.sent is not None:  # the library closes when no pong comes
-        return DeepgramError("Deepgram does not answer any more.", retryable=True)
     return closure(error.rcvd.code, error.rcvd.reason) if error.rcvd else closure(None, "")
 
 
