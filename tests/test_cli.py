@@ -1,8 +1,7 @@
-"""The command line as a process of its own, against the scripted server of the SDK's tests."""
+"""The command line as a process of its own, against the scripted server."""
 
 import asyncio
 import fcntl
-import io
 import json
 import os
 import pty
@@ -11,24 +10,20 @@ import signal
 import struct
 import sys
 import termios
-import wave
 from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from client.cli import seconds_until_due, wav_byte_rate
-from client.terminal import clock, newest, one_line
-from tests.test_stt_client import ScriptedServer, final, problem, serving
+from tests.conftest import ROOT, wav_of
+from tests.scripted_server import ScriptedServer, final, problem, scripted_fixture, url_fixture  # noqa: F401
 
 Env = Mapping[str, str]
 NO_ENV: Env = {}
-ROOT = Path(__file__).parent.parent
+TALK = wav_of(bytes(range(200)) * 20, 8000)  # 0.25 s
 FAKE_SOUNDDEVICE = """
 import os
 from threading import Thread
@@ -50,34 +45,10 @@ class RawInputStream:
 
 
 @pytest.fixture
-def scripted() -> ScriptedServer:
-    return ScriptedServer()
-
-
-@pytest.fixture
-async def url(scripted: ScriptedServer) -> AsyncIterator[str]:
-    async with serving(scripted) as url:
-        yield url
-
-
-@pytest.fixture
 def talk(tmp_path: Path) -> Path:
     path = tmp_path / "talk.wav"
     path.write_bytes(TALK)
     return path
-
-
-def wav(seconds: float, rate: int = 8000) -> bytes:
-    file = io.BytesIO()
-    with wave.open(file, "wb") as writer:
-        writer.setnchannels(1)
-        writer.setsampwidth(2)
-        writer.setframerate(rate)
-        writer.writeframes(bytes(range(200)) * int(seconds * rate / 100))
-    return file.getvalue()
-
-
-TALK = wav(seconds=0.25)
 
 
 async def start(
@@ -245,7 +216,7 @@ def test_a_chunk_is_due_when_it_has_been_spoken(sent: int, now: float, wait: flo
 
 
 def test_the_byte_rate_is_found_behind_other_chunks() -> None:
-    plain = wav(0.1)
+    plain = wav_of(bytes(1600), 8000)
     assert wav_byte_rate(plain) == 16000
     odd_chunk = b"LIST" + (3).to_bytes(4, "little") + b"abc\0"
     assert wav_byte_rate(plain[:12] + odd_chunk + plain[12:]) == 16000
@@ -387,25 +358,3 @@ async def test_without_a_microphone_the_exit_code_is_2_and_nothing_is_opened(
     code, _, err = await run(url, env={"PYTHONPATH": str(tmp_path), "FAKE_RATE": "0"})
     assert (code, err.count("\n"), complaint in err) == (2, 1, True)
     assert not scripted.sessions
-
-
-# --- the pure parts -------------------------------------------------------------------------------------------------
-
-
-@given(st.text(st.sampled_from("ab 가나한글漢字é❤\ufe0f\u200d👩"), max_size=60), st.integers(0, 30))
-def test_the_newest_part_of_a_line_fits_its_cells(text: str, cells: int) -> None:
-    cut = newest(text, cells)
-    assert cell_len(cut) <= cells
-    assert cut in ("", text) or text.endswith(cut.removeprefix("…"))
-
-
-def test_the_newest_part_uses_the_room_that_it_has() -> None:
-    assert newest("가나다라마", 7) == "…다라마"
-    assert newest("가나다라마", 6) == "…라마"
-    assert newest("가나다라마", 10) == "가나다라마"
-
-
-def test_times_and_lines_are_shown_plainly() -> None:
-    values: list[Any] = [clock(0), clock(59.96), clock(3671.25)]
-    assert values == ["0:00.0", "1:00.0", "61:11.2"]
-    assert one_line("a\r\x1b[2Kb\x9bc") == "a  [2Kb c"
