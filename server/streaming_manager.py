@@ -120,7 +120,7 @@ class StreamingSessionManager:
         """The engines that can do what ``config`` asks, best first.
 
         Raises:
-            InvalidRequest: there is none; names each field and why.
+            InvalidRequest: there is none, or ``model`` is one that nobody knows; names each field and why.
 
         """
         if config.engine not in ("auto", *self._capabilities):
@@ -129,8 +129,9 @@ class StreamingSessionManager:
         names = list(self._capabilities) if config.engine == "auto" else [config.engine]
         refusals = {name: self._capabilities[name].refusals(config) for name in names}
         able = [name for name in names if not refusals[name]]
-        if not able:
-            raise invalid(_by_field(refusals))
+        readers = {name: refusals[name] for name in names if self._capabilities[name].models}
+        if not able or (readers and all("model" in refused for refused in readers.values())):
+            raise invalid(_by_field(refusals if not able else readers))
         return sorted(able, key=lambda name: not self._is_ready(name))
 
     async def describe(self, session_id: str) -> SessionResponse:

@@ -47,14 +47,19 @@ class DeepgramPeer:
         self.url = ""
         self._key = key
         self._server: Server | None = None
+        self._port = 0
         self._admitted: dict[ServerConnection, Handshake] = {}
         self._changed = asyncio.Event()
 
     async def __aenter__(self) -> Self:
+        await self._listen(0)
+        return self
+
+    async def _listen(self, port: int) -> None:
         self._server = await serve(
             self._handle,
             "127.0.0.1",
-            0,
+            port,
             process_request=self._admit,
             process_response=self._add_request_id,
             select_subprotocol=_first_subprotocol,
@@ -62,8 +67,8 @@ class DeepgramPeer:
             open_timeout=None,
             ping_interval=None,
         )
-        self.url = f"ws://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
-        return self
+        self._port = self._server.sockets[0].getsockname()[1]
+        self.url = f"ws://127.0.0.1:{self._port}"
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -71,12 +76,16 @@ class DeepgramPeer:
         await self.vanish()
 
     async def vanish(self) -> None:
-        """Gone for good: nothing listens, and every open connection breaks."""
+        """Gone: nothing listens, and every open connection breaks."""
         assert self._server is not None
         self._server.close(close_connections=False)
         for connection in list(self._admitted):
             connection.transport.abort()
         await self._server.wait_closed()
+
+    async def come_back(self) -> None:
+        """Where it was before."""
+        await self._listen(self._port)
 
     async def until(self, reached: Callable[["DeepgramPeer"], bool]) -> None:
         """Wait for something to have happened here."""

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from server import stt_service
 from server.engines.base import Engine
 from server.engines.deepgram import engine as deepgram
 from server.engines.deepgram.breaker import CircuitBreaker
@@ -149,9 +150,24 @@ async def test_a_config_that_the_model_can_not_do_is_refused_by_field() -> None:
             answer = await http.post("/sessions", json={"config": {"engine": "deepgram"} | config})
             assert answer.status_code == 422
             assert {error["field"] for error in answer.json()["errors"]} == fields
+            assert "deepgram" in answer.json()["detail"]
         answer = await http.post("/sessions", json={"config": {"utterance_end_ms": 999}})
         assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "config.utterance_end_ms")
         assert peer.handshakes == []
+
+
+async def test_a_model_that_no_engine_knows_is_a_mistake_and_not_a_wish_for_another_engine() -> None:
+    async with DeepgramPeer() as peer, serving(peer) as http:
+        answer = await http.post("/sessions", json={"config": {"model": "nova3"}})
+        assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "config.model")
+        assert "there is nova-3, " in answer.json()["detail"]
+        for config, engine in (
+            ({"model": "nova-3"}, "deepgram"),
+            ({"model": "00000000-0000-0000-0000-000000000000"}, "deepgram"),
+            ({"model": "nova-2-meeting", "language": "ko"}, "local"),  # it does not know the language
+            ({"model": "nova3", "engine": "local"}, "local"),  # it has models of its own
+        ):
+            assert (await http.post("/sessions", json={"config": config})).json()["engine"] == engine
 
 
 async def test_info_tells_what_deepgram_can_do() -> None:
@@ -159,6 +175,7 @@ async def test_info_tells_what_deepgram_can_do() -> None:
         told = (await http.get("/info")).json()["engines"]["deepgram"]
     assert {"ko", "ko-KR", "multi", "en-US"} <= set(told["languages"])
     assert (told["keywords"], told["utterance_end"], told["diarize"]) == (True, True, False)
+    assert {"nova-2", "nova-3"} <= set(told["models"])
 
 
 async def test_metrics_tell_what_a_session_costs() -> None:
@@ -269,6 +286,34 @@ async def test_when_deepgram_is_gone_for_good_the_next_engine_finishes_the_sessi
     assert set(engines) == {"deepgram", "local"}
 
 
+async def test_a_session_that_has_no_other_engine_waits_until_deepgram_is_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Longer than there are retries; the circuit is open by then."""
+    monkeypatch.setattr(stt_service, "FIRST_BACKOFF_SECONDS", 0.01)
+    async with DeepgramPeer() as peer, serving(peer) as http:
+        session_id = await open_session(http, engine="deepgram")
+        await upload(http, session_id, SPEECH)
+        await peer.until(lambda peer: bool(peer.streams) and peer.streams[0].seconds > 7.05)
+        async with stream(http, session_id) as events:
+            await peer.vanish()
+            restarts = 0
+            while restarts < 7:
+                restarts += (await anext(events)).type == "error"
+        assert (await http.get("/health")).json()["engines"]["deepgram"]["circuit"] == "open"
+        await peer.come_back()
+        await finish(http, session_id)
+        heard = await read_to_end(http, session_id)
+        assert (await http.get("/health")).json()["engines"]["deepgram"]["circuit"] == "closed"
+    assert words_of(heard) == " ".join(coded_text(*SENTENCES)).split()
+    assert set(codes(heard)) == {"engine_restarted"}
+    assert heard[-1].data["reason"] == "finished"
+
+
+async def test_an_outage_is_not_waited_for_for_ever() -> None:
+    async with DeepgramPeer([Refuse(503)] * 9) as peer, serving(peer, engine_outage_seconds=0) as http:
+        events = await play(http, SPEECH, engine="deepgram")
+    assert codes(events) == ["engine_restarted"] * 3 + ["engine_failed"]
+
+
 async def test_real_speech_is_finished_by_the_embedded_engine(korean_pcm: bytes, embedded_engine: Engine) -> None:
     async with (
         DeepgramPeer(transcriber=embedded(embedded_engine)) as peer,
@@ -313,7 +358,7 @@ async def test_new_sessions_go_to_the_next_engine_until_deepgram_has_recovered(b
         serving(peer, deepgram_breaker_failures=3, deepgram_breaker_seconds=30) as http,
     ):
         events = await play(http, SPEECH)
-        assert codes(events) == ["engine_restarted"] * 3 + ["engine_failover"]
+        assert codes(events) == ["engine_restarted"] * 2 + ["engine_failover"]
         health = (await http.get("/health")).json()
         assert (health["status"], health["engines"]["deepgram"]["circuit"]) == ("ok", "open")
         assert health["engines"]["deepgram"]["detail"] == "Deepgram is not available (503)."

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from server import stt_service
-from server.engines.base import Capabilities, Engine
+from server.engines.base import SAMPLE_RATE, Capabilities, Engine
 from server.errors import EngineError
 from server.events import session_end_event
 from server.metrics import Metrics
@@ -23,6 +23,7 @@ from server.settings import Settings
 from server.stt_service import STTService, chain_for, load_engines
 from tests.conftest import settings_of, wav_of
 from tests.fake_engine import FakeEngine, Fault, said, silence, speech
+from tests.recordings import recording
 
 pytestmark = pytest.mark.timeout(20)
 
@@ -30,6 +31,7 @@ SENTENCES = ([1, 2], [3], [4, 5], [6])
 PCM = speech(*SENTENCES)
 WORDS = said(*SENTENCES)
 GLITCH = EngineError("The cloud is away.", retryable=True)
+OUTAGE = EngineError("The cloud is away.", retryable=True, outage=True)
 REFUSAL = EngineError("The key is wrong.", retryable=False)
 LEASE_SECONDS = 5.0
 LONG = 60.0
@@ -233,6 +235,21 @@ async def test_undecodable_audio_is_an_error_and_the_end(audio: bytes) -> None:
     assert reason(events) == state.reason == "undecodable_audio"
 
 
+async def test_what_was_said_before_the_damage_is_not_lost() -> None:
+    upload = recording("flac", "ogg", SAMPLE_RATE, pcm=speech([1, 2]) + speech([3, 4])[:22_000])
+    async with running() as half:
+        session_id = await half.open()
+        await half.log.append_audio(session_id, upload)
+        while (await half.log.state(session_id)).taken < len(upload):
+            await half.log.read_events(session_id, (await half.log.state(session_id)).last_event_id, 0.01)
+        await half.log.append_audio(session_id, b"this is no page of Ogg" * 10)
+        events = await half.events(session_id)
+    assert texts(events) == said([1, 2], [3, 4])
+    assert [event.type for event in events][-3:] == [EventType.FINAL, EventType.ERROR, EventType.SESSION_END]
+    assert reason(events) == "undecodable_audio"
+    assert len(half.engines["fake"].opened) == 1
+
+
 # --- failover -------------------------------------------------------------------------------------------------------
 
 
@@ -260,6 +277,38 @@ async def test_the_next_engine_of_the_chain_takes_over_in_the_middle() -> None:
 
 async def test_an_engine_is_tried_again_before_the_next_one_is() -> None:
     async with running(engines=chain(Fault(GLITCH, times=None)), engine_retries=2) as half:
+        events = await half.recognise(PCM)
+    assert errors(events) == ["engine_restarted", "engine_restarted", "engine_failover"]
+    assert texts(events) == WORDS
+
+
+async def test_an_engine_that_is_out_of_order_is_not_tried_again_where_there_is_another() -> None:
+    engines = chain(Fault(GLITCH, times=None))
+    engines["cloud"].ready = False
+    async with running(engines=engines) as half:
+        events = await half.recognise(PCM)
+    assert errors(events) == ["engine_failover"]
+    assert texts(events) == WORDS
+
+
+async def test_an_outage_is_waited_for_where_there_is_no_other_engine() -> None:
+    async with running(Fault(OUTAGE, at=1.3, times=9), engine_retries=2) as half:
+        half.engines["fake"].ready = False
+        events = await half.recognise(PCM)
+    assert errors(events) == ["engine_restarted"] * 9
+    assert texts(events) == WORDS
+    assert reason(events) == "finished"
+
+
+async def test_an_outage_is_not_waited_for_longer_than_the_server_is_set_to() -> None:
+    async with running(Fault(OUTAGE, times=None), engine_retries=2, engine_outage_seconds=0.05) as half:
+        events = await half.recognise(PCM)
+    assert errors(events)[-1] == reason(events) == "engine_failed"
+    assert set(errors(events)[:-1]) == {"engine_restarted"}
+
+
+async def test_an_outage_is_not_waited_for_where_there_is_another_engine() -> None:
+    async with running(engines=chain(Fault(OUTAGE, times=None)), engine_retries=2) as half:
         events = await half.recognise(PCM)
     assert errors(events) == ["engine_restarted", "engine_restarted", "engine_failover"]
     assert texts(events) == WORDS

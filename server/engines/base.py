@@ -17,6 +17,7 @@ BYTES_PER_SECOND = SAMPLE_RATE * 2
 class Capabilities:
     """What an engine can do. ``languages`` are BCP-47 tags; a bare tag covers its regional ones (``ko-KR``).
 
+    ``models`` are those that a session may choose among; without any the engine does not read the field ``model``.
     ``max_sessions``: so many at once it can carry without falling behind; ``None``: no bound of its own.
     """
 
@@ -28,6 +29,7 @@ class Capabilities:
     two_pass_languages: frozenset[str] = frozenset()
     utterance_end: bool = False
     punctuate: bool = False
+    models: frozenset[str] = frozenset()
     max_sessions: int | None = None
 
     def refusals(self, config: SessionConfig) -> dict[str, str]:

@@ -54,6 +54,7 @@ class DeepgramCapabilities(Capabilities):
     keywords: bool = True
     utterance_end: bool = True
     punctuate: bool = True
+    models: frozenset[str] = frozenset(MODELS)
 
     def refusals(self, config: SessionConfig) -> dict[str, str]:
         refused = Capabilities.refusals(self, config)  # super() does not work in a dataclass with slots
