@@ -44,7 +44,9 @@ def engine() -> Iterator[Engine]:
     """One thread and one warm recognizer: jobs come one after the other, and a recognizer that is lost is missed."""
     settings = Settings(_env_file=None, vosk_pool=1)
     workers = Workers(1)
-    yield Engine(Models(VoiceActivityDetector(), Vosk(settings, workers), cast(Whisper, None)), workers, settings)
+    vosk = Vosk(settings, workers)
+    vosk.pool.take_spare = vosk.pool.take_idle  # type: ignore[method-assign]  # it stays the only one
+    yield Engine(Models(VoiceActivityDetector(), vosk, cast(Whisper, None)), workers, settings)
     workers.close()
 
 
@@ -317,6 +319,18 @@ def test_only_a_used_recognizer_is_replaced_and_only_above_the_limit(
         job()
     assert len(made) == 1 + replaced
     assert (pool.take() is not first) is replaced
+
+
+@pytest.mark.parametrize(("memory_mb", "there"), [(1e6, True), (0.0, False)])
+def test_a_spare_that_was_missed_is_there_the_next_time_if_memory_allows(memory_mb: float, there: bool) -> None:
+    pool, made, later = pool_of(1, memory_mb)
+    pool.fill()
+    assert pool.take_spare() is made[0]
+    assert [pool.take_spare(), pool.take_spare()] == [None, None]
+    assert len(later) == there
+    for job in later:
+        job()
+    assert (pool.take_spare() is not None) is there
 
 
 # --- the limit of an utterance --------------------------------------------------------------------------------------

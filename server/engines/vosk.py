@@ -137,7 +137,7 @@ class VoskUtterance:
         if len(self._beginning) < self._peeks[0]:
             return ""
         self._peeks.pop(0)
-        spare = self._vosk.pool.take_idle()
+        spare = self._vosk.pool.take_spare()
         if spare is None:
             return ""
         spare.feed(bytes(self._beginning))

@@ -62,6 +62,7 @@ class RecognizerPool:
         self._memory_mb = memory_mb
         self._later = later
         self._idle: queue.LifoQueue[Lent] = queue.LifoQueue()
+        self._growing = False
 
     def fill(self) -> None:
         """Make as many as are kept."""
@@ -79,6 +80,20 @@ class RecognizerPool:
             return self._idle.get_nowait()
         except queue.Empty:
             return None
+
+    def take_spare(self) -> Lent | None:
+        """One that nobody needs just now. If there is none, there will be one more, as long as memory allows."""
+        spare = self.take_idle()
+        if spare is None and not self._growing and resident_mb() < self._memory_mb:
+            self._growing = True
+            self._later(self._grow)
+        return spare
+
+    def _grow(self) -> None:
+        try:
+            self._idle.put(self._make())
+        finally:
+            self._growing = False
 
     def give_back(self, lent: Lent) -> None:
         lent.utterances += 1
