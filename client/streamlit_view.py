@@ -152,8 +152,13 @@ def _show_history(words: Words, view: SessionView) -> None:
         }
         for each in view.utterances
     ]
-    bar = st.column_config.ProgressColumn(words("confidence"), min_value=0, max_value=100, format="%.0f%%")
-    st.dataframe(rows, hide_index=True, column_config={words("confidence"): bar})
+    columns = {
+        words("text"): st.column_config.TextColumn(width="large"),
+        words("confidence"): st.column_config.ProgressColumn(
+            width=120, min_value=0, max_value=100, format="%.0f%%", color="auto"
+        ),
+    }
+    st.dataframe(rows, hide_index=True, column_config=columns)
 
 
 def _show_downloads(words: Words, live: LiveSession, view: SessionView) -> None:

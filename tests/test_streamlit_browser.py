@@ -16,11 +16,11 @@ import pytest
 from playwright.async_api import FrameLocator, Page, async_playwright, expect
 
 from tests.browser import CHROMIUM, DENY, FLAGS, needs_chromium, playing
-from tests.conftest import ROOT, STUCK_SECONDS, connect, wav_of
-from tests.fake_engine import said, silence, speech
+from tests.conftest import ROOT, STUCK_SECONDS, connect, run_server, wav_of
+from tests.fake_engine import FakeEngine, said, silence, speech
+from tests.streamlit_talk import NOWHERE, open_session
 
 pytestmark = [pytest.mark.browser, needs_chromium, pytest.mark.timeout(240)]
-NOWHERE = "http://127.0.0.1:9"
 SPOKEN = "그는 이리저리 피하면서 길 한 옆으로 걸어갔다"
 MAX_CER = 0.35
 """Per sentence; a microphone is heard a little differently each time."""
@@ -85,6 +85,20 @@ class App:
         await address.press("Enter")
         status = self.page.get_by_test_id("stSidebar").get_by_text("No answer" if server == NOWHERE else "Ready")
         await expect(status).to_be_visible()
+
+    async def record(self, url: str, server: str) -> None:
+        """Open the app, and start a recording whose first words are being shown."""
+        await self.open(url, server)
+        await self.press("Start recording")
+        await expect(self.microphone.locator("#live")).to_contain_text("그는")
+
+    async def finish(self) -> None:
+        """Wait for both sentences, stop, and see that they were understood."""
+        await expect(self.finals).to_have_count(2)
+        await self.press("Stop recording")
+        await expect(self.page.get_by_text("Complete")).to_be_visible()
+        for text in await self.finals.all_inner_texts():
+            assert jiwer.cer(SPOKEN.replace(" ", ""), text.replace(" ", "").rstrip(".")) < MAX_CER, text
 
     async def press(self, name: str) -> None:
         await self.microphone.get_by_role("button", name=name).click()
@@ -171,56 +185,48 @@ async def test_words_appear_while_one_speaks_and_become_the_right_final(
     streamlit_url: str, korean_server: str, talk: Path
 ) -> None:
     async with chromium(*playing(talk)) as app:
-        await app.open(streamlit_url, korean_server)
-        await app.press("Start recording")
-        await expect(app.microphone.locator("#live")).to_contain_text("그는")
+        await app.record(streamlit_url, korean_server)
         assert await app.finals.count() == 0
-        await expect(app.finals).to_have_count(2)
-        await app.press("Stop recording")
-        await expect(app.page.get_by_text("Complete")).to_be_visible()
-        await assert_understood(app)
+        await app.finish()
         await expect(app.microphone.locator("#state")).to_have_text("Press and speak.")
         srt = await app.download("SRT")
     assert srt.startswith("1\n00:00:0")
     assert srt.count("걸어갔다") == 2
 
 
-async def assert_understood(app: App) -> None:
-    for text in await app.finals.all_inner_texts():
-        assert jiwer.cer(SPOKEN.replace(" ", ""), text.replace(" ", "").rstrip(".")) < MAX_CER, text
-
-
 async def test_running_the_script_again_while_one_speaks_loses_nothing(
     streamlit_url: str, korean_server: str, talk: Path
 ) -> None:
     async with chromium(*playing(talk)) as app:
-        await app.open(streamlit_url, korean_server)
-        await app.press("Start recording")
-        await expect(app.microphone.locator("#live")).to_contain_text("그는")
+        await app.record(streamlit_url, korean_server)
         await app.page.get_by_role("radio", name="한국어").click()
         await expect(app.page.get_by_role("heading", name="실시간 음성 인식")).to_be_visible()
         await expect(app.microphone.locator("#state")).to_contain_text("녹음 중")
-        await expect(app.finals).to_have_count(2)
-        await app.press("녹음 끝내기")
-        await expect(app.page.get_by_text("완료")).to_be_visible()
-        await assert_understood(app)
-        assert await app.page.get_by_label("이 창의 세션").count() == 0
+        await app.page.get_by_role("radio", name="English").click()
+        await app.finish()
+        assert await app.page.get_by_label("Sessions of this window").count() == 0
+
+
+async def test_the_browser_asks_before_a_recording_is_left(streamlit_url: str, korean_server: str, talk: Path) -> None:
+    async with chromium(*playing(talk)) as app:
+        await app.record(streamlit_url, korean_server)
+        async with app.page.expect_event("dialog") as asked:
+            await app.page.evaluate("setTimeout(() => location.reload())")  # not at once: it would answer never
+        question = await asked.value
+        assert question.type == "beforeunload"
+        await question.dismiss()
+        await app.finish()
 
 
 async def test_a_cut_connection_to_the_app_loses_nothing(streamlit_url: str, korean_server: str, talk: Path) -> None:
     line = Line(streamlit_url)
     await line.mend()
     async with chromium(*playing(talk)) as app:
-        await app.open(line.url, korean_server)
-        await app.press("Start recording")
-        await expect(app.microphone.locator("#live")).to_contain_text("그는")
+        await app.record(line.url, korean_server)
         line.cut()
         await expect(app.page.get_by_text("Connecting")).to_be_visible()
         await line.mend()
-        await expect(app.finals).to_have_count(2)
-        await app.press("Stop recording")
-        await expect(app.page.get_by_text("Complete")).to_be_visible()
-        await assert_understood(app)
+        await app.finish()
         assert await app.page.get_by_label("Sessions of this window").count() == 0
     line.cut()
 
@@ -229,9 +235,7 @@ async def test_a_dead_server_is_told_and_a_restarted_one_gets_everything(
     streamlit_url: str, korean_server: str, line: Line, talk: Path
 ) -> None:
     async with chromium(*playing(talk)) as app:
-        await app.open(streamlit_url, line.url)
-        await app.press("Start recording")
-        await expect(app.microphone.locator("#live")).to_contain_text("그는")
+        await app.record(streamlit_url, line.url)
         line.cut()
         await expect(app.page.get_by_text(f"The speech server at {line.url} does not answer.")).to_be_visible()
         await expect(app.microphone.locator("#state")).to_contain_text("the recording is kept")
@@ -239,10 +243,8 @@ async def test_a_dead_server_is_told_and_a_restarted_one_gets_everything(
             await http.delete(f"/sessions/{app.session_id}?purge=true")
         await line.mend()
         await expect(app.microphone.locator("#problem")).to_contain_text("The server was restarted")
-        await expect(app.finals).to_have_count(2)
-        await app.press("Stop recording")
-        await expect(app.page.get_by_text("Complete")).to_be_visible()
-        await assert_understood(app)
+        await app.finish()
+        await expect(app.microphone.locator("#problem")).to_be_empty()
 
 
 async def test_a_microphone_that_is_not_allowed_is_told(streamlit_url: str, korean_server: str) -> None:
@@ -258,6 +260,16 @@ async def test_a_recording_without_a_server_is_told(streamlit_url: str, talk: Pa
         await app.open(streamlit_url, NOWHERE)
         await app.press("Start recording")
         await expect(app.microphone.locator("#problem")).to_contain_text("The speech server cannot be reached.")
+
+
+async def test_a_server_that_is_full_is_told(streamlit_url: str, fake_engine: FakeEngine, talk: Path) -> None:
+    with run_server({"fake": fake_engine}, {"max_sessions": 1}) as server:
+        await open_session(server)
+        async with chromium(*playing(talk)) as app:
+            await app.open(streamlit_url, server)
+            await app.press("Start recording")
+            await expect(app.microphone.locator("#problem")).to_contain_text("The server is full.")
+            await expect(app.microphone.get_by_role("button", name="Start recording")).to_be_enabled()
 
 
 # --- file -----------------------------------------------------------------------------------------------------------
@@ -280,3 +292,4 @@ async def test_a_phone_shows_everything_without_scrolling_sideways(streamlit_url
         await expect(app.microphone.get_by_role("button", name="Start recording")).to_be_enabled()
         fits = "() => document.documentElement.scrollWidth <= document.documentElement.clientWidth"
         assert await app.page.evaluate(fits)
+        assert await app.page.get_by_role("button", name="Deploy").count() == 0  # by client/.streamlit/config.toml

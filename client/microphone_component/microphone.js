@@ -27,6 +27,10 @@ element('toggle').addEventListener('click', () => {
     else if (state === 'finishing') giveUp();
 });
 
+window.addEventListener('beforeunload', (event) => {
+    if (state !== 'idle') event.preventDefault(); // the browser asks, for a page that goes takes the recording with it
+});
+
 async function start() {
     become('starting');
     say('problem', '');
@@ -75,15 +79,20 @@ async function finish() {
     become('finishing');
     try {
         await recording.finish();
-        reset();
+        stop();
     } catch (error) {
-        if (error.code === 'closed') reset();
+        if (error.code === 'closed') stop();
         else await fail(error);
     }
 }
 
 async function giveUp() {
     await recording.abandon();
+    stop();
+}
+
+function stop() {
+    say('problem', ''); // that the server was restarted is of no use any more
     reset();
 }
 
