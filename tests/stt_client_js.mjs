@@ -5,6 +5,7 @@ import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 
+import { indexFirst } from '../server/web/mp4-index.js';
 import { Microphone, STTClient } from '../server/web/stt-client.js';
 import { EventSource as StandardEventSource } from './event_source.mjs';
 
@@ -315,6 +316,27 @@ const tests = {
         assert.equal(await session.transcript('text'), said.map((text) => `${text}\n`).join(''));
         assert.match(await session.transcript('srt'), /^1\n00:00:0\d,\d{3} --> /);
         assert.equal((await session.transcript()).text, said.join(' '));
+    },
+
+    async 'a file whose index comes last is sent with its index first'({ url, mp4, said }) {
+        const session = await new STTClient(url, { EventSource }).createSession({ engine: 'fake' });
+        await session.sendBlob(new Blob([await readFile(mp4)]));
+        const transcript = await session.finish();
+        assert.deepEqual(transcript.segments.map(FINAL), said);
+        assert.equal(session.confirmedBytes, (await readFile(mp4)).length);
+    },
+
+    async 'any other file stays as it is, damaged ones too'({ wav, mp4 }) {
+        const file = await readFile(mp4);
+        const first = file.readUInt32BE(0); // where the boxes begin, after that of the type
+        const index = file.indexOf('moov') - 4;
+        const inOrder = Buffer.concat([file.subarray(0, first), file.subarray(index), file.subarray(first, index)]);
+        const others = [await readFile(wav), inOrder, file.subarray(0, index), file.subarray(0, index + 100), Buffer.of()];
+        others.push(Buffer.from(file).fill(0, first, first + 4), Buffer.from(file).fill(255, first, first + 4));
+        for (const bytes of others) {
+            const blob = new Blob([bytes]);
+            assert.equal(await indexFirst(blob), blob);
+        }
     },
 
     async 'a purged session is gone'({ url }) {

@@ -15,7 +15,9 @@ from typing import Any
 
 import pytest
 
+from server.engines.base import SAMPLE_RATE
 from server.models import SessionConfig
+from tests import recordings
 from tests.conftest import STUCK_SECONDS, run_server, wav_of
 from tests.fake_engine import FakeEngine, FakeRecognizer, said, speech
 
@@ -60,6 +62,7 @@ def given(recording: RecordingEngine, tmp_path_factory: pytest.TempPathFactory) 
     (folder / "noise").write_bytes(NOISE)
     (folder / "speech").write_bytes(speech(*UTTERANCES))
     (folder / "speech.wav").write_bytes(wav_of(speech(*UTTERANCES)))
+    (folder / "speech.mp4").write_bytes(recordings.recording("flac", "mp4", SAMPLE_RATE, pcm=speech(*UTTERANCES)))
     with (
         run_server({"fake": FakeEngine(), "recording": recording}, SETTINGS) as url,
         run_server({"fake": FakeEngine()}, SETTINGS | {"max_sessions": 1}) as full,
@@ -73,6 +76,7 @@ def given(recording: RecordingEngine, tmp_path_factory: pytest.TempPathFactory) 
             "nowhere": nowhere,
             "audio": str(folder / "speech"),
             "wav": str(folder / "speech.wav"),
+            "mp4": str(folder / "speech.mp4"),
             "said": said(*UTTERANCES),
             "noise": str(folder / "noise"),
         }

@@ -1,6 +1,6 @@
 /**
  * Real-time speech-to-text over plain HTTP, for web pages and Node. It needs nothing but the files beside it:
- * event-stream.js, kept-audio.js, stt-wire.js and, for the microphone, microphone.js and pcm-worklet.js.
+ * event-stream.js, kept-audio.js, mp4-index.js, stt-wire.js and, for the microphone, microphone.js and pcm-worklet.js.
  *
  *     import { Microphone, STTClient } from 'http://localhost:8001/web/stt-client.js';
  *
@@ -21,7 +21,8 @@
 
 import { EventStream } from './event-stream.js';
 import { KeptAudio } from './kept-audio.js';
-import { delaySeconds, request, serverAway, Signal, STTError } from './stt-wire.js';
+import { indexFirst } from './mp4-index.js';
+import { closed, delaySeconds, request, serverAway, Signal, STTError } from './stt-wire.js';
 
 export { Microphone } from './microphone.js';
 export { STTError };
@@ -185,9 +186,10 @@ export class STTSession extends EventTarget {
         this.#tell('progress');
     }
 
-    /** Send a file as it is, at the pace of the server. Raises what made the session fail. @param {Blob} blob */
-    async sendBlob(blob) {
+    /** Send a file as it is, at the pace of the server. Raises what made the session fail. @param {Blob} file */
+    async sendBlob(file) {
         const { chunkBytes } = this.#client.options;
+        const blob = await indexFirst(file);
         for (let at = 0; at < blob.size; at += chunkBytes) {
             await this.#waitUntilAtMost(chunkBytes);
             this.send(await blob.slice(at, at + chunkBytes).arrayBuffer());
@@ -393,8 +395,4 @@ export class STTSession extends EventTarget {
     #tell(type, detail) {
         this.dispatchEvent(new CustomEvent(type, { detail }));
     }
-}
-
-function closed() {
-    return new STTError('closed', 'The session takes no more audio.');
 }

@@ -31,6 +31,10 @@ export function serverAway(detail, more = {}) {
     return new STTError('server_away', detail, { retryable: true, ...more });
 }
 
+export function closed() {
+    return new STTError('closed', 'The session takes no more audio.');
+}
+
 /** Ask once. Raises `STTError`. @returns {Promise<{status: number, text: string, document: object}>} */
 export async function request(fetch, url, { signal, seconds = REQUEST_SECONDS, ...options }) {
     const stop = new AbortController();
