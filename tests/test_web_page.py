@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from playwright.sync_api import Browser, Page, Route, expect
 from tests.browser import ALLOW, BEEPING, DENY, ClockEngine, chromium, killable_server, needs_chromium, playing, visit
 from tests.conftest import KOREAN_WAV, ROOT, run_server, wav_of
 from tests.fake_engine import said, silence, speech
+from tests.recordings import recording
 
 pytestmark = [pytest.mark.browser, needs_chromium, pytest.mark.timeout(180)]
 
@@ -31,6 +33,14 @@ def talk(tmp_path_factory: pytest.TempPathFactory, korean_pcm: bytes) -> Path:
     """The sentence twice, with silence around it, at the rate of most microphones."""
     path = tmp_path_factory.mktemp("microphone") / "talk.wav"
     path.write_bytes(wav_of(silence(0.5) + (korean_pcm + silence(1.5)) * 2))
+    return path
+
+
+@pytest.fixture(scope="module")
+def long_talk(tmp_path_factory: pytest.TempPathFactory, korean_pcm: bytes) -> Path:
+    """The sentence four times: longer than a network is away."""
+    path = tmp_path_factory.mktemp("microphone") / "long-talk.wav"
+    path.write_bytes(wav_of(silence(0.5) + (korean_pcm + silence(1.5)) * 4))
     return path
 
 
@@ -107,22 +117,28 @@ def halves(cue: tuple[str, ...]) -> list[tuple[str, str, str, str]]:
     return [cue[0:4], cue[4:8]]  # type: ignore[list-item]
 
 
-def test_what_is_spoken_without_network_is_kept_and_recognised(korean_server: str, talk: Path) -> None:
-    with chromium(*playing(talk)) as browser, visit(browser, korean_server) as page:
+def test_what_is_spoken_in_ten_seconds_without_network_is_kept_and_recognised(
+    korean_server: str, long_talk: Path
+) -> None:
+    with chromium(*playing(long_talk)) as browser, visit(browser, korean_server) as page:
         page.get_by_label("Spoken language").select_option("ko")
         press(page, "Record")
         expect(page.locator("#interim")).to_contain_text("그는")
         page.context.set_offline(True)
         expect(page.get_by_role("alert")).to_contain_text("Recording goes on")
         expect(page.locator("#connection")).to_have_text("No connection")
-        expect(page.locator("#waiting")).to_have_text("5 s waiting")
+        expect(page.locator("#waiting")).to_have_text("10 s waiting")
+        expect(page.locator("#speech")).to_be_hidden()  # nobody knows
+        assert finals(page) == []
         page.context.set_offline(False)
         expect(page.locator("#connection")).to_have_text("Connected")
-        expect(page.locator("#finals li")).to_have_count(2)
         expect(page.get_by_role("alert")).to_be_hidden()
         expect(page.locator("#waiting")).to_be_empty()
+        expect(page.locator("#finals li")).to_have_count(4)
         finish(page)
-        assert_understood(finals(page), times=2)
+        assert_understood(finals(page), times=4)
+        starts = [segment["start"] for segment in json.loads(download(page, "json"))["segments"]]
+    assert [later - start for start, later in pairwise(starts)] == pytest.approx([5.4] * 3, abs=0.6)
 
 
 def test_stopping_without_network_waits_for_it(clock_server: str, beeping: Browser) -> None:
@@ -261,9 +277,11 @@ def test_a_server_that_is_away_is_told_and_tried_again(beeping: Browser) -> None
         server.kill()
         press(page, "Record")
         expect(page.get_by_role("alert")).to_contain_text("The server does not answer")
+        expect(page.locator("#connection")).to_have_text("No connection")
         server.start()
         press(page, "Try again")
         expect(page.get_by_role("alert")).to_be_hidden()
+        expect(page.locator("#connection")).to_have_text("Connected")
         expect(page.locator("#finals li")).not_to_have_count(0)
         finish(page)
         assert_gapless(page)
@@ -312,6 +330,16 @@ def test_a_file_is_transcribed_with_a_progress_bar(korean_server: str) -> None:
         expect(page.get_by_role("button", name="녹음", exact=True)).to_be_enabled()
         assert_understood(finals(page), times=1)
         assert page.locator("#elapsed").inner_text() == "0:03"
+
+
+@pytest.mark.parametrize(("name", "codec", "picture"), [("mp4", "aac", "mpeg4"), ("webm", "libopus", "libvpx")])
+def test_the_sound_of_a_video_is_transcribed(korean_server: str, name: str, codec: str, picture: str) -> None:
+    video = recording(codec, name, 48_000, 2, picture=picture)
+    assert video.find(b"moov") == -1 or video.index(b"mdat") < video.index(b"moov")  # as cameras and phones do it
+    with chromium() as browser, visit(browser, korean_server, **KOREAN) as page:
+        drop(page, f"holiday.{name}", f"video/{name}", video)
+        expect(page.get_by_role("button", name="녹음", exact=True)).to_be_enabled()
+        assert_understood(finals(page), times=1)
 
 
 def test_a_dropped_file_is_transcribed(fake_server: str) -> None:

@@ -1,8 +1,9 @@
 // The page: its controls, what it says, and the activity that is going on.
 
 import { FileUpload, Recording } from './activity.js';
-import { recall, remember } from './memory.js';
+import { recall } from './memory.js';
 import { Meter } from './meter.js';
+import { Settings } from './settings.js';
 import { STTClient } from './stt-client.js';
 import { has, language as pageLanguage, speak, text } from './texts.js';
 import { minutes, Transcript } from './transcript.js';
@@ -15,8 +16,10 @@ const WAITING_SECONDS = 2; // what is on its way is not worth mentioning
 
 const transcript = new Transcript({ scroll: $('transcript'), list: $('finals'), interim: $('interim') });
 const meter = new Meter($('meter'));
+const settings = new Settings({ language: $('language'), engine: $('engine') });
 let client = new STTClient(server, { apiKey: recall('key') ?? undefined });
 let info = null;
+let isReachable = null; // not known yet
 let activity = null;
 let elapsed = 0;
 let isSpeech = false;
@@ -43,6 +46,7 @@ function dismiss() {
 
 /** Clear words for what went wrong. @param {Error} error @param {() => void} [again] */
 function explain(error, again) {
+    if (error.code === 'server_away') isReachable = false;
     const way = again && { label: 'again', action: again };
     const values = {
         detail: error.message,
@@ -85,15 +89,14 @@ function render() {
 
 function renderConnection(phase) {
     const session = phase === 'over' ? null : activity.session;
-    const online = session && !session.failure ? session.online : navigator.onLine && info !== null;
-    const isKnown = session || info || shown;
+    const online = session && !session.failure ? session.online : navigator.onLine && isReachable;
     $('connection').dataset.online = online;
-    const said = isKnown ? text(online ? 'online' : 'offline') : '';
+    const said = online === null ? '' : text(online ? 'online' : 'offline');
     if ($('connection').textContent !== said) $('connection').textContent = said;
     const waiting = session?.waitingSeconds ?? 0;
     const isWaiting = session && (!session.online || session.failure || waiting >= WAITING_SECONDS) && waiting > 0;
     $('waiting').textContent = isWaiting ? text('waiting', { seconds: Math.round(waiting) }) : '';
-    $('speech').hidden = phase !== 'running' || activity instanceof FileUpload;
+    $('speech').hidden = phase !== 'running' || activity instanceof FileUpload || !online || Boolean(session.failure);
     $('speech').dataset.on = isSpeech;
     $('speech').lastElementChild.textContent = text(isSpeech ? 'speaking' : 'silent');
 }
@@ -109,10 +112,6 @@ function renderProgress(isShown) {
 
 // --- what goes on ---------------------------------------------------------------------------------------------------
 
-function config() {
-    return { language: $('language').value, engine: $('engine').value };
-}
-
 /** Have the page follow an activity to its end. */
 function follow(started) {
     activity = started;
@@ -125,6 +124,7 @@ function follow(started) {
             show();
         });
     on('began', ({ session, base }) => {
+        isReachable = true;
         transcript.begin(session, base);
         dismiss();
     });
@@ -166,6 +166,7 @@ function owes() {
 
 /** A stream that is cut and comes back at once is not worth a word. */
 function onConnection(started, online) {
+    isReachable = online;
     if (online && shown?.key === 'away') dismiss();
     if (online || started instanceof FileUpload) return;
     setTimeout(() => {
@@ -209,7 +210,7 @@ async function goOn(started) {
 
 async function record() {
     if (owes() && !confirm(text('owed_first'))) return;
-    const recording = new Recording(client, config(), elapsed);
+    const recording = new Recording(client, settings.config, elapsed);
     follow(recording);
     try {
         await recording.open();
@@ -227,7 +228,7 @@ async function transcribe(file) {
     if (!file.size || !AUDIO.test(file.type)) return notice('no_audio', { name: file.name });
     if (!transcript.isEmpty && !confirm(text('clear_first'))) return;
     clear();
-    const upload = new FileUpload(client, config(), file);
+    const upload = new FileUpload(client, settings.config, file);
     follow(upload);
     try {
         await upload.open();
@@ -297,50 +298,18 @@ async function download(format) {
     setTimeout(() => URL.revokeObjectURL(link.href), 10_000); // not every browser has it at once
 }
 
-// --- settings -------------------------------------------------------------------------------------------------------
+// --- the server -----------------------------------------------------------------------------------------------------
 
 async function loadInfo() {
     try {
         info = await client.info();
+        isReachable = true;
         if (remedy === loadInfo) dismiss(); // whatever else is said stays
     } catch (error) {
         explain(error, loadInfo);
     }
-    fillEngines();
+    settings.fill(info?.engines);
     render();
-}
-
-function fillEngines() {
-    const engines = Object.keys(info?.engines ?? {});
-    fill($('engine'), [['auto', text('auto')], ...engines.map((name) => [name, name])], recall('engine'));
-    fillLanguages();
-}
-
-function fillLanguages() {
-    const { engines = {} } = info ?? {};
-    const chosen = $('engine').value === 'auto' ? Object.values(engines) : [engines[$('engine').value]];
-    const tags = new Set(chosen.flatMap((each) => each?.languages ?? []));
-    const ours = navigator.language.split('-')[0];
-    if (!tags.size) tags.add(ours).add('ko');
-    const names = new Intl.DisplayNames([pageLanguage], { type: 'language' });
-    const named = [...tags].map((tag) => [tag, tag === 'multi' ? text('detect') : nameOf(names, tag)]);
-    const first = (tag) => ['ko', 'en', 'multi'].indexOf(tag) + 1 || 9;
-    named.sort(([a, nameA], [b, nameB]) => first(a) - first(b) || nameA.localeCompare(nameB, pageLanguage));
-    const preferred = [recall('language'), $('language').value, ours, 'ko'];
-    fill($('language'), named, preferred.find((tag) => tags.has(tag)));
-}
-
-function nameOf(names, tag) {
-    try {
-        return names.of(tag);
-    } catch {
-        return tag;
-    }
-}
-
-function fill(select, options, chosen) {
-    select.replaceChildren(...options.map(([value, name]) => new Option(name, value)));
-    if (options.some(([value]) => value === chosen)) select.value = chosen;
 }
 
 // --- the controls ---------------------------------------------------------------------------------------------------
@@ -354,11 +323,6 @@ $('file').onchange = () => {
     transcribe($('file').files[0]);
     $('file').value = '';
 };
-$('language').onchange = () => remember('language', $('language').value);
-$('engine').onchange = () => {
-    remember('engine', $('engine').value);
-    fillLanguages();
-};
 $('key').onchange = () => {
     client = new STTClient(server, { apiKey: $('key').value || undefined });
     loadInfo();
@@ -367,7 +331,7 @@ for (const button of document.querySelectorAll('[data-format]')) button.onclick 
 for (const button of document.querySelectorAll('[data-language]')) {
     button.onclick = () => {
         speak(button.dataset.language);
-        fillEngines();
+        settings.fill(info?.engines);
         shown?.again();
         render();
     };
@@ -392,6 +356,6 @@ addEventListener('beforeunload', (event) => {
 });
 
 speak(pageLanguage);
-fillEngines();
+settings.fill();
 render();
 loadInfo();
