@@ -105,6 +105,30 @@ def test_words_appear_while_one_speaks_and_become_the_right_final(korean_server:
     assert [segment["text"] for segment in told["segments"]] == txt.splitlines()
 
 
+LISTEN = """async () => {
+    const { STTSession } = await import('./web/stt-client.js');
+    window.told = [];
+    STTSession.prototype.dispatchEvent = function (event) {
+        if (/speech|token|final/.test(event.type)) told.push([event.type, event.detail.start, event.detail.end]);
+        return EventTarget.prototype.dispatchEvent.call(this, event);
+    };
+}"""
+
+
+def test_the_first_token_needs_less_than_a_second_of_speech(korean_server: str, talk: Path) -> None:
+    """By the audio clock: how much speech the server has heard, however busy this machine is."""
+    with chromium(*playing(talk)) as browser, visit(browser, korean_server, **KOREAN) as page:
+        page.evaluate(LISTEN)
+        press(page, "녹음")
+        expect(page.locator("#finals li")).to_have_count(2)
+        told = page.evaluate("told")
+        finish(page, "멈춤", "녹음")
+    order = "".join(kind[-1] for kind, _, _ in told)
+    assert re.match("(tn{2,}dn*l){2}", order), told  # speech_start, tokens, speech_end, final
+    for begun, (_, start, end) in pairwise(told):
+        assert begun[0] != "speech_start" or end - start < 1
+
+
 def assert_valid_srt(srt: str) -> None:
     cues = [match.groups() for match in CUE.finditer(srt)]
     assert len(cues) == srt.count("-->") >= 2
