@@ -8,6 +8,7 @@ from typing import Any
 
 import streamlit as st
 
+from client.clock import clock
 from client.i18n import Words
 from client.streamlit_charts import arrivals, show_timeline
 from client.streamlit_sidebar import language_name, sentence
@@ -183,9 +184,3 @@ def _show_downloads(words: Words, live: LiveSession, view: SessionView) -> None:
                 on_click="ignore",
                 key=f"{suffix}_{live.key}",
             )
-
-
-def clock(seconds: float) -> str:
-    """``m:ss.d``"""
-    tenths = round(seconds * 10)
-    return f"{tenths // 600}:{tenths // 10 % 60:02}.{tenths % 10}"

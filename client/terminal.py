@@ -12,6 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from client.clock import clock
 from client.wire import Event
 
 BAR_CELLS = 24
@@ -135,9 +136,3 @@ def newest(text: str, cells: int) -> str:
     while cell_len("…" + tail) > cells:
         tail = tail[1:]
     return "…" + tail
-
-
-def clock(seconds: float) -> str:
-    """``m:ss.d``"""
-    tenths = round(seconds * 10)
-    return f"{tenths // 600}:{tenths // 10 % 60:02d}.{tenths % 10}"

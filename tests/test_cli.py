@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 
-from client.cli import seconds_until_due, wav_byte_rate
+from client.sources import seconds_until_due, wav_byte_rate
 from tests.conftest import ROOT, wav_of
 from tests.scripted_server import ScriptedServer, final, problem, scripted_fixture, url_fixture  # noqa: F401
 

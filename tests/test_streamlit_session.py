@@ -11,7 +11,7 @@ from client.i18n import Words
 from client.streamlit_charts import arrivals
 from client.streamlit_session import Background, _measure
 from client.streamlit_state import LiveSession, SessionView
-from client.streamlit_view import clock, shade_percent, transcript_html
+from client.streamlit_view import shade_percent, transcript_html
 from client.stt_client import Event, ServerUnavailable, SessionState, STTClient
 from tests.conftest import STUCK_SECONDS, run_server, wav_of
 from tests.fake_engine import FakeEngine, said, speech
@@ -205,7 +205,3 @@ def test_what_was_said_is_text_and_never_markup() -> None:
     html = transcript_html(Words("en"), view, "<script>")
     assert "<img" not in html and "<script" not in html
     assert "&lt;img" in html and "&lt;script" in html
-
-
-def test_clock_is_minutes_and_tenths() -> None:
-    assert [clock(0.04), clock(59.96), clock(61.25)] == ["0:00.0", "1:00.0", "1:01.2"]
