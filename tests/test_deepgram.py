@@ -527,7 +527,9 @@ async def test_after_failures_in_a_row_deepgram_is_not_ready_until_a_try_succeed
         assert engine.status() == {"ready": True, "circuit": "closed", "streams": 0}
 
 
-async def test_who_has_no_other_engine_tries_though_the_circuit_is_open(time: Time) -> None:
+async def test_who_has_no_other_engine_tries_though_the_circuit_is_open(
+    time: Time, caplog: pytest.LogCaptureFixture
+) -> None:
     async with DeepgramPeer([Refuse(503), Refuse(503), Trouble()]) as peer:
         engine = engine_for(peer, deepgram_breaker_failures=1, deepgram_breaker_seconds=30)
         for _ in range(2):
@@ -535,6 +537,7 @@ async def test_who_has_no_other_engine_tries_though_the_circuit_is_open(time: Ti
         assert engine.status()["circuit"] == "open"
         assert (await recognise(engine)).error is None
         assert engine.status()["circuit"] == "closed"
+    assert caplog.text.count("new sessions do without Deepgram") == 1
 
 
 async def test_while_one_session_tries_deepgram_is_not_ready_for_the_others(time: Time) -> None:

@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -31,6 +32,7 @@ from server.engines.endpointing import Endpointer, Quiet
 from server.engines.vad import FRAME_BYTES as VAD_FRAME_BYTES
 from server.errors import EngineError
 from server.models import Final, Interim, Recognition, SessionConfig, SpeechEnded, SpeechStarted, Word
+from tests.conftest import ROOT
 from tests.deepgram_engine import Time
 from tests.deepgram_stream import NET_0000, NET_0001
 
@@ -286,6 +288,33 @@ def test_a_close_is_told_in_a_sentence(code: int | None, reason: str, text: str,
     assert (str(error), error.retryable) == (text, retryable)
 
 
+def texts_of_failures() -> set[str]:
+    """A regular expression for the text of each failure in the engine's code."""
+    found = set()
+    for path in Path(deepgram_models.__file__).parent.glob("*.py"):
+        nodes = list(ast.walk(ast.parse(path.read_text("utf-8"))))
+        values = {
+            ast.unparse(target): node.value for node in nodes if isinstance(node, ast.Assign) for target in node.targets
+        }
+        for node in nodes:
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "DeepgramError":
+                text = values.get(ast.unparse(node.args[0]), node.args[0])
+                parts = text.values if isinstance(text, ast.JoinedStr) else [text]
+                found.add(
+                    "".join(re.escape(str(part.value)) if isinstance(part, ast.Constant) else ".+" for part in parts)
+                )
+    return found
+
+
+@pytest.mark.parametrize("guide", ["CLIENT_API_GUIDE.md", "CLIENT_API_GUIDE.ko.md"])
+def test_the_text_of_every_failure_is_in_the_guide_and_no_other(guide: str) -> None:
+    rows = re.findall(r"^\| `(Deepgram.+?|The .+?)` \|", (ROOT / guide).read_text("utf-8"), re.MULTILINE)
+    texts = texts_of_failures()
+    assert len(texts) >= 15
+    assert {text for text in texts if not any(re.fullmatch(text, row) for row in rows)} == set()
+    assert {row for row in rows if not any(re.fullmatch(text, row) for text in texts)} == set()
+
+
 # --- utterances -----------------------------------------------------------------------------------------------------
 
 
@@ -421,6 +450,13 @@ def test_words_that_come_twice_are_published_once() -> None:
     assert Listener().take(*messages)[-1] == ("셋", 3.0)
     messages = [final("하나 둘", 0, 2, speech_final=True), final("하나 둘", 0, 2, speech_final=True)]
     assert Listener().take(*messages) == ["> 0", "2 <", ("하나 둘", 2.0)]
+
+
+def test_what_is_left_of_a_repetition_is_spaced_as_deepgram_spaces_it() -> None:
+    words = (Word("나는", 1.0, 1.5), Word("학교에", 2.0, 2.5), Word("간다", 2.5, 3.0))
+    for text, left in (("나는 학교에간다.", "학교에간다."), ("다르게 적힌 것", "학교에 간다")):
+        repeated = Results(1.0, 3.0, text, words, is_final=True, speech_final=True)
+        assert Listener().take(final("오늘 나는", 0, 2, speech_final=True), repeated)[-1] == (left, 3.0)
 
 
 def test_an_interim_of_settled_audio_is_late_and_ignored() -> None:

@@ -242,16 +242,16 @@ async def test_the_connection_may_break_at_the_very_end() -> None:
 
 
 async def test_real_speech_survives_everything(korean_pcm: bytes, embedded_engine: Engine) -> None:
-    """Three closes in the middle of a word, a socket that is not read, two refusals; words that somebody said."""
+    """A minute of it: three closes in the middle of a word, a socket that is not read, two refusals."""
     plan: list[Misfortune] = [
         Trouble(close_after=2.0),
         Refuse(503),
         Trouble(close_after=7.6),
         Trouble(deaf_after=7.0),
         Refuse(429),
-        Trouble(close_after=7.6, code=None),
+        Trouble(close_after=18.2, code=None),
     ]
-    sentences = 5
+    sentences = 11
     async with (
         DeepgramPeer(plan, transcriber=embedded(embedded_engine)) as peer,
         serving(peer, {"local": embedded_engine}, **SPOKEN) as http,

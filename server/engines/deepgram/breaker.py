@@ -43,15 +43,20 @@ class CircuitBreaker:
         self._probing = False
         self.reason = None
 
-    def failed(self, reason: str, *, decides: bool, for_good: bool = False) -> None:
-        """Count a failure. ``for_good``: the next try will most likely fail too, open at once and ten times as long."""
+    def failed(self, reason: str, *, decides: bool, for_good: bool = False) -> bool:
+        """Count a failure; true if it has opened the circuit.
+
+        ``for_good``: the next try will most likely fail too, open at once and ten times as long.
+        """
         if self.circuit != "closed" and not decides:  # a try that began before, or in spite of it
-            return
+            return False
         self._failures += 1
         self.reason = reason
-        if for_good or decides or self._failures >= self._most:
+        opens = for_good or decides or self._failures >= self._most
+        if opens:
             self._opens_until = self._clock() + self._cool_down * (10 if for_good else 1)
         self._probing = False
+        return opens
 
     def abandoned(self, *, decides: bool) -> None:
         """The try was given up before it showed anything."""
@@ -73,10 +78,12 @@ class Attempt:
             self._over = True
             self._breaker.succeeded()
 
-    def fail(self, reason: str, *, for_good: bool = False) -> None:
-        if not self._over:
-            self._over = True
-            self._breaker.failed(reason, decides=self._decides, for_good=for_good)
+    def fail(self, reason: str, *, for_good: bool = False) -> bool:
+        """True if this has opened the circuit."""
+        if self._over:
+            return False
+        self._over = True
+        return self._breaker.failed(reason, decides=self._decides, for_good=for_good)
 
     def end(self) -> None:
         if not self._over:

@@ -96,14 +96,9 @@ class DeepgramEngine:
         try:
             yield attempt
         except DeepgramError as exc:
-            if exc.scope != "session":
-                attempt.fail(str(exc), for_good=exc.scope == "account")
-                self._log_circuit()
+            if exc.scope != "session" and attempt.fail(str(exc), for_good=exc.scope == "account"):
+                log.warning("new sessions do without Deepgram for a while: %s", exc)
             raise
         finally:
             self._streams -= 1
             attempt.end()
-
-    def _log_circuit(self) -> None:
-        if self._breaker.circuit == "open":
-            log.warning("new sessions do without Deepgram for a while: %s", self._breaker.reason)

@@ -170,7 +170,16 @@ class UtteranceAssembler:
         words = tuple(word for word in final.words if (word.start + word.end) / 2 > self._settled)
         if len(words) == len(final.words) and final.end > self._settled + TOLERANCE_SECONDS:
             return final
-        return replace(final, text=self._space.join(word.word for word in words), words=words)
+        return replace(final, text=self._text_after(final, final.words[: len(final.words) - len(words)]), words=words)
+
+    def _text_after(self, final: Results, words: tuple[Word, ...]) -> str:
+        """The text behind its first ``words``, as Deepgram has spaced it: Korean can't be put together from words."""
+        at = 0
+        for word in words:
+            at = final.text.find(word.word, at) + len(word.word)
+            if at < len(word.word):
+                return self._space.join(word.word for word in final.words[len(words) :])
+        return final.text[at:].strip()
 
     def _begin(self, start: float) -> Iterator[SpeechStarted]:
         """Deepgram may say several times that speech began, or never."""
