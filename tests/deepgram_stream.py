@@ -156,7 +156,7 @@ class PeerStream:
             if isinstance(message, bytes) and message:
                 await self._receive_audio(message)
             else:
-                self._receive_text(message or b'{"type":"CloseStream"}')
+                self._receive_text(message if isinstance(message, str) else '{"type":"CloseStream"}')
             self.note_change()
             if await self._in_trouble():
                 return
@@ -167,7 +167,7 @@ class PeerStream:
         self._inbox.put_nowait(data)
         await asyncio.sleep(self._trouble.seconds_per_second * len(data) / 2 / RATE)
 
-    def _receive_text(self, message: str | bytes) -> None:
+    def _receive_text(self, message: str) -> None:
         try:
             text = json.loads(message)
             kind = text["type"]
@@ -175,7 +175,7 @@ class PeerStream:
             text = kind = None
         if kind not in ("KeepAlive", "Finalize", "CloseStream", "Configure"):
             description = "Could not deserialize last text message"
-            self._say({"type": "Error", "variant": "SchemaError", "description": description, "message": str(message)})
+            self._say({"type": "Error", "variant": "SchemaError", "description": description, "message": message})
             return
         self.texts.append(text)
         if kind == "Configure":
@@ -334,9 +334,7 @@ class PeerStream:
             "created": "2026-11-21T00:00:00.000Z",
             "duration": round(self._heard_samples / RATE, 6),
             "channels": 1 if self._heard_samples else 0,
-            "models": [MODEL_UUID],
-            "model_info": {MODEL_UUID: info},
-        }
+        } | ({"models": [MODEL_UUID], "model_info": {MODEL_UUID: info}} if self._heard_samples else {})
 
     def _say(self, message: dict[str, Any]) -> None:
         self._said_at = self._heard_samples / RATE

@@ -84,12 +84,10 @@ async def test_the_sdk_reads_every_message_of_a_stream_and_its_clean_end() -> No
         await stream.send_close_stream()
         messages = [message async for message in stream]
 
-    assert {type(message) for message in messages} == {
-        ListenV1Results,
-        ListenV1SpeechStarted,
-        ListenV1UtteranceEnd,
-        ListenV1Metadata,
-    }
+    types: Any = (ListenV1Results, ListenV1SpeechStarted, ListenV1UtteranceEnd, ListenV1Metadata)
+    assert {type(message) for message in messages} == set(types)
+    for message, raw in zip(messages, peer.streams[0].said, strict=True):
+        type(message).model_validate(raw)  # the stream itself is read without looking at types and missing fields
     results = [message for message in messages if isinstance(message, ListenV1Results)]
     finals = [result for result in results if result.is_final]
     assert [text for final in finals if (text := final.channel.alternatives[0].transcript)] != coded_text(*SENTENCES)
@@ -134,6 +132,16 @@ async def test_finalize_settles_what_was_heard() -> None:
                 break
         best = message.channel.alternatives[0]
         assert (best.transcript, message.from_finalize, message.duration) == ("w1 w2", True, pytest.approx(0.8))
+
+
+async def test_the_sdk_is_told_what_a_model_can_not_be_configured_to_do() -> None:
+    from deepgram.listen.v1.types import ListenV1Configure, ListenV1ConfigureFailure
+
+    async with DeepgramPeer() as peer, sdk(peer).listen.v1.connect(**query(model="nova-2", keyterm=None)) as stream:
+        await stream.send_configure(ListenV1Configure(type="Configure", keyterms=["x"]))
+        answer = await stream.recv()
+    assert isinstance(answer, ListenV1ConfigureFailure)
+    assert answer.code == "CONFIGURE_KEYTERMS_NOT_SUPPORTED"
 
 
 @pytest.mark.parametrize("credentials", [{"api_key": KEY}, {"access_token": KEY}], ids=["token", "bearer"])
@@ -256,8 +264,9 @@ async def test_a_wav_is_read_and_anything_else_is_undecodable() -> None:
 
 async def test_a_text_that_is_no_message_is_an_error_and_the_stream_goes_on() -> None:
     async with DeepgramPeer() as peer, dial(peer, RAW) as stream:
-        await stream.send("{")
-        assert json.loads(await stream.recv())["variant"] == "SchemaError"
+        for text in ("{", "", '{"type": "Nonsense"}'):
+            await stream.send(text)
+            assert json.loads(await stream.recv())["variant"] == "SchemaError"
         await stream.send('{"type": "CloseStream"}')
         assert [message["type"] for message in await said(stream)] == ["Metadata"]
 
