@@ -200,8 +200,9 @@ def test_a_server_that_is_killed_and_restarted_is_told_and_gets_what_it_lacks(be
         server.start()
         expect(alert).to_contain_text("does not know this recording any more; it was probably restarted")
         assert finals(page) == kept
-        press(page, "Go on")
+        page.get_by_role("button", name="Go on").press("Space")
         expect(alert).to_be_hidden()
+        expect(page.locator("#record")).to_be_focused()
         expect(page.locator("#finals li")).not_to_have_count(len(kept))
         finish(page)
         assert finals(page)[: len(kept)] == kept
@@ -317,8 +318,9 @@ def test_a_full_server_is_told(beeping: Browser) -> None:
         press(page, "Record")
         expect(page.get_by_role("alert")).to_contain_text("All places on the server are taken. Try again in 5 s.")
         httpx.delete(f"{url}/sessions/{taken}", trust_env=False)
-        press(page, "Try again")
+        page.get_by_role("button", name="Try again").press("Enter")
         expect(page.locator("#finals li")).not_to_have_count(0)
+        expect(page.locator("#record")).to_be_focused()  # the message that had the focus is gone
         finish(page)
 
 

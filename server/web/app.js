@@ -40,6 +40,7 @@ function notice(key, values, way = null) {
 }
 
 function dismiss() {
+    if ($('notice').contains(document.activeElement)) $('record').focus(); // what is hidden can't keep it
     $('notice').hidden = true;
     shown = null;
 }
@@ -75,7 +76,7 @@ function render() {
     document.body.dataset.phase = isFile && phase !== 'over' ? 'file' : phase;
     $('record').querySelector('.label').textContent = text(label);
     $('record').dataset.on = isOn;
-    // not `disabled`, which would take the focus away from whoever uses the keyboard
+    // not `disabled`, here and elsewhere: it would take the focus away from whoever uses the keyboard
     $('record').setAttribute('aria-disabled', label === 'starting' || label === 'finishing');
     for (const control of [$('language'), $('engine'), $('file')]) control.disabled = phase !== 'over';
     for (const button of document.querySelectorAll('[data-format], #copy')) button.disabled = transcript.isEmpty;
@@ -196,14 +197,14 @@ function onFailed(started, error) {
 }
 
 async function goOn(started) {
-    $('remedy').disabled = true;
+    $('remedy').setAttribute('aria-disabled', true);
     started.lastWords = null;
     try {
         await started.goOn();
     } catch (error) {
         explain(error, () => goOn(started));
     } finally {
-        $('remedy').disabled = false;
+        $('remedy').setAttribute('aria-disabled', false);
     }
     render();
 }
@@ -266,8 +267,9 @@ async function stayAwake() {
     try {
         wakeLock = await navigator.wakeLock?.request('screen');
     } catch {
-        // battery saving: then the screen may go dark
+        return; // battery saving: then the screen may go dark
     }
+    if (activity.phase === 'over') wakeLock?.release();
 }
 
 // --- the text, taken away -------------------------------------------------------------------------------------------
@@ -315,10 +317,14 @@ async function loadInfo() {
 // --- the controls ---------------------------------------------------------------------------------------------------
 
 $('record').onclick = press;
-$('remedy').onclick = () => remedy?.();
+$('remedy').onclick = () => $('remedy').getAttribute('aria-disabled') !== 'true' && remedy?.();
 $('dismiss').onclick = dismiss;
 $('copy').onclick = copy;
-$('clear').onclick = () => confirm(text('clear_first')) && clear();
+$('clear').onclick = () => {
+    if (!confirm(text('clear_first'))) return;
+    $('record').focus();
+    clear();
+};
 $('file').onchange = () => {
     transcribe($('file').files[0]);
     $('file').value = '';
@@ -351,6 +357,9 @@ addEventListener('drop', (event) => {
     transcribe(event.dataTransfer.files[0]);
 });
 for (const type of ['online', 'offline']) addEventListener(type, render);
+document.addEventListener('visibilitychange', () => {
+    if (!document.hidden && activity?.phase === 'running') stayAwake(); // a hidden page loses the lock
+});
 addEventListener('beforeunload', (event) => {
     if ((activity && activity.phase !== 'over') || owes()) event.preventDefault();
 });
