@@ -40,9 +40,9 @@ class Activity extends EventTarget {
     }
 
     /** Have the server forget it. */
-    async cancel() {
+    cancel() {
         this.isCancelled = true;
-        await this.session?.purge().catch(() => {}); // then it forgets by itself
+        this.session?.purge().catch(() => {}); // then it forgets by itself
         this.enter('over');
     }
 }

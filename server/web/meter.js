@@ -28,15 +28,17 @@ export class Meter {
         const canvas = this.#canvas;
         const scale = globalThis.devicePixelRatio ?? 1;
         const [width, height] = [canvas.clientWidth, canvas.clientHeight];
-        if (canvas.width !== width * scale) [canvas.width, canvas.height] = [width * scale, height * scale];
+        const pixels = [width, height].map((size) => Math.round(size * scale));
+        if (canvas.width !== pixels[0]) [canvas.width, canvas.height] = pixels;
         const style = getComputedStyle(canvas);
+        const [speech, rest] = ['--accent', '--line'].map((name) => style.getPropertyValue(name));
         const context = canvas.getContext('2d');
         context.setTransform(scale, 0, 0, scale, 0, 0);
         context.clearRect(0, 0, width, height);
         const count = Math.floor(width / BAR);
         this.#bars.splice(0, Math.max(0, this.#bars.length - count));
         this.#bars.forEach((bar, at) => {
-            context.fillStyle = style.getPropertyValue(bar.isSpeech ? '--accent' : '--line');
+            context.fillStyle = bar.isSpeech ? speech : rest;
             const length = Math.max(2, bar.height * height);
             context.fillRect(width - (this.#bars.length - at) * BAR, (height - length) / 2, BAR - 1.5, length);
         });

@@ -27,6 +27,7 @@ import { closed, delaySeconds, request, serverAway, Signal, STTError } from './s
 export { Microphone } from './microphone.js';
 export { STTError };
 
+const OPEN_SECONDS = 15;
 const FINISH_SECONDS = 90; // longer than a server waits for the last finals
 const LAST_EVENTS_SECONDS = 5;
 const TEN_MINUTES = 10 * 60 * 32_000; // in bytes of a microphone's audio
@@ -72,7 +73,7 @@ export class STTClient {
         for (let failures = 1; ; failures++) {
             try {
                 const body = JSON.stringify({ config });
-                const { document } = await this.request('POST', 'sessions', { headers, body });
+                const { document } = await this.request('POST', 'sessions', { headers, body, seconds: OPEN_SECONDS });
                 if (!document.session_id) throw serverAway('Something else answers at this address.');
                 return new STTSession(this, document);
             } catch (error) {

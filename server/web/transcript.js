@@ -51,13 +51,13 @@ export class Transcript {
     }
 
     text() {
-        return this.#finals.map((final) => `${final.text}\n`).join('');
+        return FORMATS.txt(this.#finals);
     }
 
     /** The server cuts subtitles between words; what it has forgotten, or what is of several sessions, is made here. */
     async file(format) {
         const [only, ...more] = this.#parts;
-        if (only && !more.length && only.base === 0) {
+        if (only?.session.online && !more.length && only.base === 0) {
             try {
                 const told = await only.session.transcript(format === 'txt' ? 'text' : format);
                 return format === 'json' ? JSON.stringify(told, null, 2) : told;
