@@ -485,6 +485,13 @@ async def test_an_end_that_does_not_come_is_not_waited_for_longer_than_allowed()
     assert (str(outcome.error), outcome.error.retryable) == ("Deepgram did not finish within 0.1 s.", True)
 
 
+async def test_a_stream_that_breaks_while_it_finishes_owes_its_last_words() -> None:
+    async with DeepgramPeer([Trouble(ignores=("CloseStream",))], hungry_seconds=0.1) as peer:
+        outcome = await recognise(engine_for(peer), coded_speech([1, 2], pause=0), interim_results=False)
+    assert str(outcome.error) == "Deepgram closed the stream (1011: it received no audio)."
+    assert outcome.through == 0.0
+
+
 async def test_an_end_that_does_not_come_is_no_failure_when_nothing_is_owed() -> None:
     async with DeepgramPeer([Trouble(ignores=("CloseStream",))]) as peer:
         engine = engine_for(peer, deepgram_finish_seconds=0.1, deepgram_keepalive_seconds=0.02)

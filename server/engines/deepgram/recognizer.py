@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager
 
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
+from websockets.frames import CloseCode
 
 from server.engines.base import BYTES_PER_SECOND, Usage
 from server.engines.deepgram.breaker import Attempt
@@ -160,7 +161,8 @@ class DeepgramRecognizer:
             what = "did not finish within" if self._finishing else "has said nothing for"
             return DeepgramError(f"Deepgram {what} {seconds:g} s.", retryable=True)
         except ConnectionClosed as exc:
-            if self._finishing and (exc.rcvd is not None or self._assembler.settled):
+            polite = exc.rcvd is not None and exc.rcvd.code == CloseCode.NORMAL_CLOSURE
+            if self._finishing and (polite or self._assembler.settled):
                 return None
             return DeepgramError("Deepgram does not answer any more.", retryable=True) if pulse.stopped else lost(exc)
         return None
