@@ -12,6 +12,7 @@ import pytest
 from server.engines.base import BYTES_PER_SECOND, SAMPLE_RATE
 from server.engines.phantom import agreement
 from server.engines.whisper import Whisper
+from server.engines.workers import Priority
 from server.models import Final, Interim, Recognition, SessionConfig, SpeechEnded, SpeechStarted
 from tests.conftest import connect, finish, open_session, read_to_end, run_server, upload
 from tests.conftest import finals as published
@@ -169,6 +170,36 @@ async def test_a_session_whose_finals_are_late_is_told_to_wait(engine: SharedEng
         await sending
         await recognizer.finish()
         assert len(finals(await reading)) == 5
+
+
+async def test_who_sends_without_end_does_not_keep_others_from_their_finals(
+    engine: SharedEngine, korean_pcm: bytes
+) -> None:
+    async with engine.open(SessionConfig(), 0.0) as greedy, asyncio.TaskGroup() as tasks:
+
+        async def send_for_ever() -> None:
+            while True:
+                await greedy.send_audio(korean_pcm + GAP)
+
+        greed = [tasks.create_task(send_for_ever()), tasks.create_task(collected(greedy))]
+        async with asyncio.timeout(PATIENCE):
+            others = await asyncio.gather(recognise(engine, korean_pcm), recognise(engine, korean_pcm))
+        assert [len(finals(other)) for other in others] == [1, 1]
+        for task in greed:
+            task.cancel()
+
+
+async def test_while_finals_wait_no_interims_are_made(engine: SharedEngine, english_pcm: bytes) -> None:
+    let_go = threading.Event()
+    for _ in range(1 + engine.workers.threads):
+        engine.workers.submit(Priority.FINAL, lambda: let_go.wait(PATIENCE))
+    async with engine.open(SessionConfig(language="en"), 0.0) as recognizer, asyncio.TaskGroup() as tasks:
+        reading = tasks.create_task(collected(recognizer))
+        await recognizer.send_audio(english_pcm)
+        assert recognizer._interim is None
+        let_go.set()
+        await recognizer.finish()
+        assert len(finals(await reading)) == 1
 
 
 async def test_with_one_pass_vosk_has_the_last_word(engine: SharedEngine, korean_pcm: bytes) -> None:
