@@ -26,8 +26,8 @@ OPENING = RetryPolicy(give_up_seconds=4, first_contact_seconds=4)
 FOLLOWING = RetryPolicy(give_up_seconds=600, first_contact_seconds=600)
 """To open a session is soon tried again by hand; later on there is a recording to lose, which the browser keeps for
 ten minutes."""
-BUFFER_BYTES = 1 << 18
-"""Little, so that a file can be stopped without sending a minute of what is buffered."""
+AHEAD_SECONDS = 10.0
+"""Of a file that the server may have but not have recognised: so much still comes after the user has stopped it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +135,7 @@ class Background:
 
 async def _carry_on(live: LiveSession) -> None:
     try:
-        async with STTClient(live.url, live.api_key, retry=FOLLOWING, buffer_bytes=BUFFER_BYTES) as client:
+        async with STTClient(live.url, live.api_key, retry=FOLLOWING) as client:
             if not live.view.session_id:
                 session_id = await _open(live)
                 live.view = replace(live.view, session_id=session_id)
@@ -176,13 +176,23 @@ async def _follow(session: Session, live: LiveSession) -> None:
 async def _upload(session: Session, live: LiveSession, audio: bytes) -> None:
     try:
         for begin in range(session.confirmed_bytes, len(audio), CHUNK_BYTES):
+            await _wait_until_needed(session, live)
             if live.stopping:
                 break
             await session.send(audio[begin : begin + CHUNK_BYTES])
+            await session.flush()
         await session.finish()
     except RequestRefused as refusal:
         if refusal.code != "session_ended":  # then the event stream says why
             raise
+
+
+async def _wait_until_needed(session: Session, live: LiveSession) -> None:
+    while not live.stopping:
+        state = await session.state()
+        if state.buffered_seconds <= AHEAD_SECONDS:
+            return
+        await asyncio.sleep(PROGRESS_SECONDS)
 
 
 async def _measure(session: Session, live: LiveSession, total_bytes: int) -> None:

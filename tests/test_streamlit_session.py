@@ -9,10 +9,11 @@ import pytest
 
 from client.i18n import Words
 from client.streamlit_charts import arrivals
-from client.streamlit_session import Background, _measure
+from client.streamlit_session import AHEAD_SECONDS, Background, _measure, _upload
 from client.streamlit_state import LiveSession, SessionView
 from client.streamlit_view import shade_percent, transcript_html
 from client.stt_client import Event, ServerUnavailable, SessionState, STTClient
+from server.engines.base import BYTES_PER_SECOND
 from tests.conftest import STUCK_SECONDS, run_server, wav_of
 from tests.fake_engine import FakeEngine, said, speech
 from tests.streamlit_talk import NOWHERE, TALK, UTTERANCES, open_session, until
@@ -93,6 +94,33 @@ def test_a_file_that_is_stopped_ends_with_what_was_sent(fake_server: str, backgr
     until(lambda: live.view.over)
     assert live.view.status == "ended"
     assert 0 < len(live.view.utterances) < 600
+
+
+async def test_a_server_that_is_slow_is_given_little_so_that_a_file_can_be_stopped() -> None:
+    live = file_session(NOWHERE)
+
+    class Slow:
+        confirmed_bytes = sent = 0
+        finished = False
+
+        async def state(self) -> SessionState:
+            buffered_seconds = self.sent / BYTES_PER_SECOND
+            live.stopping = buffered_seconds > AHEAD_SECONDS  # by the user, as nothing goes on
+            return SessionState("sess_x", "open", self.sent, buffered_seconds=buffered_seconds)
+
+        async def send(self, pcm: bytes) -> None:
+            self.sent += len(pcm)
+
+        async def flush(self) -> None:
+            return
+
+        async def finish(self) -> None:
+            self.finished = True
+
+    slow = Slow()
+    await _upload(slow, live, bytes(10_000_000))  # type: ignore[arg-type]
+    assert slow.finished
+    assert AHEAD_SECONDS < slow.sent / BYTES_PER_SECOND < 2 * AHEAD_SECONDS
 
 
 def test_a_server_that_goes_and_comes_is_seen(fake_engine: FakeEngine, background: Background) -> None:
