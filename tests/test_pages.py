@@ -8,6 +8,7 @@ import pytest
 from server.pages import KOREAN_EVENTS, KOREAN_STEPS, quality
 from server.usage import usage
 from tests.conftest import ROOT
+from tests.documents import english, korean
 
 WEB = ROOT / "server" / "web"
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"
@@ -39,6 +40,18 @@ async def test_a_script_is_served_as_one_with_what_it_imports(http: httpx.AsyncC
     assert answer.headers["access-control-allow-origin"] == "http://localhost:3000"
     for imported in re.findall(r"from '\./([^']+)'", answer.text):
         assert (WEB / imported).exists()
+
+
+def test_the_files_that_the_module_needs_are_named_where_one_reads_how_to_copy_it() -> None:
+    needed, found = {"stt-client.js"}, set[str]()
+    while needed > found:
+        found |= needed
+        for name in found:
+            needed |= set(re.findall(r"'\./([\w-]+\.js)'", (WEB / name).read_text("utf-8")))
+    assert len(needed) == 7
+    head = (WEB / "stt-client.js").read_text("utf-8").partition("*/")[0]
+    for text in (head, english("CLIENT_API_GUIDE"), korean("CLIENT_API_GUIDE")):
+        assert needed <= set(re.findall(r"[\w-]+\.js", text))
 
 
 async def test_a_file_that_has_not_changed_is_not_sent_again(http: httpx.AsyncClient) -> None:
