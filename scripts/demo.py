@@ -8,7 +8,7 @@ from pathlib import Path
 
 from client import cli
 
-URL = os.environ.get("STT_URL", "http://127.0.0.1:8001")
+URL = os.environ.get("STT_URL") or f"http://127.0.0.1:{os.environ.get('PORT', '8001')}"
 PACKAGED = ("moonshine_voice", "assets/two_cities.wav")
 """Real English speech (MIT) from a package that the tests need anyway; "A Tale of Two Cities", 44 s."""
 

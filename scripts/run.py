@@ -15,7 +15,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 HOST = os.environ.get("HOST", "127.0.0.1")
-SERVER_PORT = int(os.environ.get("PORT", "8001"))
+DEFAULT_PORT = 8001
+SERVER_PORT = int(os.environ.get("PORT", DEFAULT_PORT))
 CLIENT_PORT = int(os.environ.get("CLIENT_PORT", "8501"))
 START_SECONDS = 300
 STOP_SECONDS = 15
@@ -38,10 +39,12 @@ def refuse_taken_ports() -> None:
 
 @asynccontextmanager
 async def running(*command: str) -> AsyncIterator[Process]:
-    """A Python module as a process, stopped at the end."""
+    """A Python module as a process, stopped at the end. The Streamlit client learns where the server is."""
+    host = "127.0.0.1" if HOST == "0.0.0.0" else HOST  # an address to listen at is none to go to
+    environment = {"STT_URL": f"http://{host}:{SERVER_PORT}", **os.environ}
     # in a session of its own: Ctrl-C reaches us alone, and we stop one after the other
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", *command, stdin=asyncio.subprocess.DEVNULL, start_new_session=True
+        sys.executable, "-m", *command, stdin=asyncio.subprocess.DEVNULL, env=environment, start_new_session=True
     )
     try:
         yield process
@@ -89,9 +92,10 @@ async def first_of(*waits: Coroutine[Any, Any, object]) -> None:
 
 def say_where_to_click() -> None:
     server, client = f"http://localhost:{SERVER_PORT}", f"http://localhost:{CLIENT_PORT}"
+    demo = "make demo FILE=samples/ko.wav" + ("" if SERVER_PORT == DEFAULT_PORT else f" PORT={SERVER_PORT}")
     print(
         f"\n  web page    {server}/\n  Streamlit   {client}/\n  API docs    {server}/docs\n\n"
-        "  hear it     make demo FILE=samples/ko.wav        (in another terminal)\n  stop        Ctrl-C\n"
+        f"  hear it     {demo}        (in another terminal)\n  stop        Ctrl-C\n"
     )
 
 
