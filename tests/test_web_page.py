@@ -188,6 +188,24 @@ def assert_gapless(page: Page) -> None:
     assert 0 <= segments[-1]["end"] - (60 * int(minutes) + int(seconds)) < 1
 
 
+def test_a_full_buffer_stops_the_recording_and_all_of_it_is_sent_later(clock_server: str, beeping: Browser) -> None:
+    module = (ROOT / "server" / "web" / "stt-client.js").read_text("utf-8")
+    small = module.replace("= 10 * 60 * 32_000", "= 3 * 32_000")
+    assert small != module
+    with visit(beeping, clock_server) as page:
+        page.route("**/stt-client.js", lambda route: route.fulfill(body=small, content_type="text/javascript"))
+        page.reload()
+        press(page, "Record")
+        expect(page.locator("#finals li")).not_to_have_count(0)
+        page.context.set_offline(True)
+        expect(page.get_by_role("alert")).to_contain_text("recording has stopped")
+        expect(page.locator("#waiting")).to_have_text("3 s waiting")
+        expect(page.get_by_role("button", name="Cancel")).to_be_enabled()
+        page.context.set_offline(False)
+        expect(page.get_by_role("button", name="Record", exact=True)).to_be_enabled()
+        assert_gapless(page)
+
+
 def test_a_server_that_is_killed_and_restarted_is_told_and_gets_what_it_lacks(beeping: Browser) -> None:
     with killable_server() as server, visit(beeping, server.url) as page:
         press(page, "Record")
@@ -283,6 +301,22 @@ def test_a_microphone_that_cannot_be_had_is_explained(clock_server: str, flags: 
         press(page, "녹음")
         expect(page.get_by_role("alert")).to_contain_text(words)
         expect(page.get_by_role("button", name="녹음", exact=True)).to_be_enabled()
+
+
+def test_a_microphone_that_is_unplugged_ends_the_recording(clock_server: str, beeping: Browser) -> None:
+    with visit(beeping, clock_server) as page:
+        page.evaluate(
+            """() => {
+                const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+                navigator.mediaDevices.getUserMedia = async (wanted) => (window.given = await ask(wanted));
+            }"""
+        )
+        press(page, "Record")
+        expect(page.locator("#finals li")).not_to_have_count(0)
+        page.evaluate("given.getTracks()[0].dispatchEvent(new Event('ended'))")
+        expect(page.get_by_role("alert")).to_contain_text("The microphone was unplugged or taken away")
+        expect(page.get_by_role("button", name="Record", exact=True)).to_be_enabled()
+        assert_gapless(page)
 
 
 def test_an_origin_that_gets_no_microphone_is_explained(clock_server: str) -> None:
