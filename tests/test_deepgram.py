@@ -8,9 +8,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from websockets.asyncio.client import ClientConnection
 
 from server.engines.base import Usage
 from server.engines.deepgram import engine as deepgram
@@ -18,6 +19,7 @@ from server.engines.deepgram import socket as deepgram_socket
 from server.engines.deepgram.breaker import CircuitBreaker
 from server.engines.deepgram.engine import NO_KEY, DeepgramEngine
 from server.engines.deepgram.messages import DeepgramError
+from server.engines.deepgram.pulse import Pulse
 from server.engines.deepgram.recognizer import DeepgramRecognizer
 from server.engines.vad import FRAME_BYTES as VAD_FRAME_BYTES
 from server.errors import EngineError
@@ -443,7 +445,7 @@ async def test_who_waits_with_audio_hears_of_the_failure_too() -> None:
 
 async def test_a_socket_that_nobody_reads_is_given_up() -> None:
     async with DeepgramPeer([Trouble(deaf_after=1.0)]) as peer:
-        outcome = await recognise(engine_for(peer, deepgram_ping_seconds=0.1), SPEECH + bytes(60 * SECOND))
+        outcome = await recognise(engine_for(peer, deepgram_ping_seconds=0.05), SPEECH + bytes(60 * SECOND))
     assert outcome.error is not None
     assert (str(outcome.error), outcome.error.retryable) == ("Deepgram does not answer any more.", True)
     assert outcome.error.outage
@@ -451,14 +453,50 @@ async def test_a_socket_that_nobody_reads_is_given_up() -> None:
 
 async def test_a_socket_that_is_deaf_from_the_beginning_is_given_up() -> None:
     async with DeepgramPeer([Trouble(deaf_after=0.0)]) as peer:
-        outcome = await recognise(engine_for(peer, deepgram_ping_seconds=0.1), SPEECH + bytes(60 * SECOND))
+        outcome = await recognise(engine_for(peer, deepgram_ping_seconds=0.05), SPEECH + bytes(60 * SECOND))
     assert str(outcome.error) == "Deepgram does not answer any more."
     assert outcome.recognitions == []
 
 
+async def test_a_far_end_that_answers_pings_is_not_deaf_though_it_says_nothing() -> None:
+    async with DeepgramPeer([Trouble(mute_after=0.0)]) as peer:
+        engine = engine_for(peer, deepgram_ping_seconds=0.02, deepgram_silence_seconds=0.5)
+        outcome = await recognise(engine, SPEECH + bytes(60 * SECOND))
+    assert str(outcome.error) == "Deepgram has said nothing for 0.5 s."
+
+
+class FarAway:
+    """A connection whose pongs take a while."""
+
+    def __init__(self, delay: float) -> None:
+        self.transport = self
+        self.aborted = False
+        self._delay = delay
+
+    async def ping(self) -> asyncio.Future[float]:
+        loop = asyncio.get_running_loop()
+        pong = loop.create_future()
+        loop.call_later(self._delay, pong.set_result, self._delay)
+        return pong
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+@pytest.mark.parametrize(("grace", "aborted"), [(0.0, True), (0.3, False)])
+async def test_a_long_way_is_no_silence(grace: float, aborted: bool) -> None:
+    """The handshake has told how long it is."""
+    far_away = FarAway(delay=0.2)
+    pulse = Pulse(cast(ClientConnection, far_away), 0.02, grace)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(1.0):
+            await pulse.watch()
+    assert (far_away.aborted, pulse.stopped) == (aborted, aborted)
+
+
 async def test_a_dead_connection_is_found_out_while_no_audio_flows() -> None:
     async with DeepgramPeer([Trouble(deaf_after=1.0)]) as peer:
-        engine = engine_for(peer, deepgram_ping_seconds=0.1)
+        engine = engine_for(peer, deepgram_ping_seconds=0.05)
         outcome = await recognise(engine, SPEECH[:SECOND], meanwhile=asyncio.Event().wait)
     assert str(outcome.error) == "Deepgram does not answer any more."
 

@@ -7,41 +7,46 @@ from typing import cast
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
-PINGS = 3
-"""Sent in the time in which one sign of life is expected."""
+PINGS = 2
+"""So many in a row without an answer are a sign, and so are"""
+INTERVALS = 5
+"""so many between pings without a message: while one speaks, Deepgram has one every second. Both together are proof."""
 
 
 class Pulse:
-    """Pings, and breaks the connection off when neither a pong nor a message comes for ``seconds``.
+    """Pings every ``interval`` seconds, and breaks off a connection over which neither a pong nor a message comes.
 
     What is always late is alive: a long way delays all pongs alike. Only before the first one that would be mistaken
     for silence, hence ``grace``: seconds that the handshake has taken, which are several trips there and back.
     """
 
-    def __init__(self, connection: ClientConnection, seconds: float, grace: float) -> None:
+    def __init__(self, connection: ClientConnection, interval: float, grace: float) -> None:
         self.stopped = False
         self._connection = connection
-        self._interval = seconds / PINGS
+        self._interval = interval
         self._grace = grace
-        self._heard = False
+        self._unanswered = 0
+        self._quiet = 0
 
-    def note(self) -> None:
-        """Something has come."""
-        self._heard = True
+    def note_message(self) -> None:
+        self._unanswered = self._quiet = 0
 
     async def watch(self) -> None:
-        """Until it has stopped. Silent rounds are counted, not seconds: who was too busy to listen blames nobody."""
-        silent = -round(self._grace / self._interval)
-        while silent < PINGS - 1:
-            self._heard = False
+        """Until it has stopped. Counts intervals, not seconds: who was too busy to listen blames nobody."""
+        self._unanswered = -round(self._grace / self._interval)
+        while self._unanswered < PINGS or self._quiet < INTERVALS:
+            self._unanswered += 1
+            self._quiet += 1
             await self._ping()
             await asyncio.sleep(self._interval)
-            silent = 0 if self._heard else silent + 1
         self.stopped = True
         self._connection.transport.abort()
 
+    def _note_pong(self, _: object) -> None:
+        self._unanswered = 0
+
     async def _ping(self) -> None:
         with suppress(ConnectionClosed, TimeoutError):  # the reader says what has happened
-            async with asyncio.timeout(self._interval):  # when the socket is full
+            async with asyncio.timeout(self._interval):  # for when the socket is full
                 pong = cast("asyncio.Future[float]", await self._connection.ping())
-                pong.add_done_callback(lambda _: self.note())
+                pong.add_done_callback(self._note_pong)

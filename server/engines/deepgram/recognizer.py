@@ -170,7 +170,7 @@ class DeepgramRecognizer:
     async def _read(self, connection: ClientConnection, pulse: Pulse, attempt: Attempt) -> None:
         while True:
             message = parse_message(await connection.recv())
-            pulse.note()
+            pulse.note_message()
             self._owe_nothing()
             self._publish(self._assembler.take(message))
             self._note(message)
