@@ -140,7 +140,8 @@ async def _carry_on(live: LiveSession) -> None:
                 session_id = await _open(live)
                 live.view = replace(live.view, session_id=session_id)
             session = await client.session(live.view.session_id)
-            live.view = live.view.opened(session)
+            state = await session.state()
+            live.view = live.view.opened(state)
             await _follow(session, live)
     except* (STTClientError, ValueError) as errors:
         live.view = live.view.failed(_first(errors))

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 from uuid import uuid4
 
-from client.stt_client import Event, RequestRefused, Session, SessionLost, SessionState, STTClientError, Transcript
+from client.stt_client import Event, RequestRefused, SessionLost, SessionState, STTClientError, Transcript
 
 Status = Literal["opening", "live", "ended", "failed"]
 
@@ -92,10 +92,10 @@ class SessionView:
     def text(self) -> str:
         return "\n".join(each.text for each in self.utterances)
 
-    def opened(self, session: Session) -> "SessionView":
-        language = str(session.config.get("language", ""))
-        created = self.created or session.created
-        return replace(self, status="live", engine=session.engine, language=language, created=created)
+    def opened(self, state: SessionState) -> "SessionView":
+        language = str(state.config.get("language", ""))
+        created = self.created or state.created
+        return replace(self, status="live", engine=state.engine, language=language, created=created)
 
     def after(self, event: Event) -> "SessionView":
         """The picture once ``event`` has happened."""

@@ -123,13 +123,12 @@ class STTClient:
 
 
 class Session:
-    """One session, ``created`` in Unix seconds. Sending is safe from several tasks: one ``send`` stays together."""
+    """One session. Sending is safe from several tasks: the bytes of one ``send`` stay together."""
 
     def __init__(self, connection: Connection, state: SessionState, upload: Upload) -> None:
         self.session_id = state.session_id
         self.engine = state.engine
         self.config = state.config
-        self.created = state.created
         self._connection = connection
         self._path = _path(state.session_id)
         self._upload = upload
