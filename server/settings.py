@@ -96,7 +96,7 @@ class Settings(BaseSettings):
     deepgram_connect_seconds: float = Field(5.0, gt=0)
     deepgram_silence_seconds: float = Field(10.0, gt=0)
     """Deepgram says something every second while it is sent audio; after so long without a word it is given up."""
-    deepgram_ping_seconds: float = Field(0.33, gt=0)
+    deepgram_ping_seconds: float = Field(0.3, gt=0)
     """It is pinged so often, and given up after six times as long without a message and two pings without an answer."""
     deepgram_keepalive_seconds: float = Field(4.0, gt=0, lt=10)
     """Without audio for so long: ask for what is still owed, then keep the stream open. Deepgram closes it after 10."""
