@@ -1,15 +1,17 @@
 """Where the command line has its audio from: a file, standard input, or (in ``client.microphone``) a microphone."""
 
 import asyncio
+import io
 import os
 import sys
 import threading
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
 from client.microphone import Feed
+from client.mp4_index import index_first
 
 READ_BYTES = 1 << 16
 CHUNKS_PER_SECOND = 10
@@ -45,6 +47,7 @@ class FileSource:
         except OSError as error:
             raise UsageError(f"{path}: {error.strerror}.") from error
         self.byte_rate = wav_byte_rate(head)
+        self._is_mp4 = head[4:8] == b"ftyp"
         if not head:
             raise UsageError(f"{path} is empty.")
         if path.suffix.lower() == ".wav" and self.byte_rate is None:
@@ -55,12 +58,15 @@ class FileSource:
     async def __aiter__(self) -> AsyncIterator[bytes]:
         size = max(1, (self.byte_rate or 0) // CHUNKS_PER_SECOND) if self._realtime else READ_BYTES
         started, sent = time.monotonic(), 0
-        with await asyncio.to_thread(self._path.open, "rb") as file:
+        with await asyncio.to_thread(self._open) as file:
             while not self._stopped and (chunk := await asyncio.to_thread(file.read, size)):
                 sent += len(chunk)
                 if self._realtime and self.byte_rate:  # a microphone has a chunk when it has been spoken
                     await asyncio.sleep(seconds_until_due(sent, self.byte_rate, started, time.monotonic()))
                 yield chunk
+
+    def _open(self) -> BinaryIO:
+        return io.BytesIO(b"".join(index_first(self._path.read_bytes()))) if self._is_mp4 else self._path.open("rb")
 
     def stop(self) -> None:
         self._stopped = True

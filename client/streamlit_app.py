@@ -9,6 +9,7 @@ import streamlit as st
 sys.path.extend({str(Path(__file__).resolve().parent.parent)}.difference(sys.path))
 
 from client.i18n import Words
+from client.mp4_index import index_first
 from client.streamlit_microphone import show_microphone
 from client.streamlit_session import Background
 from client.streamlit_sidebar import STATUS_SECONDS, Settings, choose_settings, choose_tongue, show_away_banner
@@ -59,7 +60,7 @@ def take_microphone(words: Words, settings: Settings, sessions: list[LiveSession
 def take_file(words: Words, settings: Settings, sessions: list[LiveSession]) -> None:
     chosen = st.file_uploader(words("choose_file"), AUDIO_TYPES, help=words("file_types"), key="file")
     if st.button(words("transcribe"), icon=":material/play_arrow:", type="primary", disabled=chosen is None) and chosen:
-        audio = chosen.getvalue()
+        audio = b"".join(index_first(chosen.getvalue()))
         add(sessions, LiveSession("file", chosen.name, settings.url, settings.api_key, settings.config, audio))
 
 
