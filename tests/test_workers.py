@@ -9,7 +9,7 @@ from concurrent.futures import CancelledError, Future
 
 import pytest
 
-from server.engines.workers import NICENESS, Priority, Workers
+from server.engines.workers import NICENESS, TRIM_JOBS, Priority, Workers
 
 PATIENCE = 10.0
 """Seconds after which what should have happened never will."""
@@ -190,6 +190,19 @@ def test_a_closed_line_takes_no_more(make_workers: Callable[[int], Workers]) -> 
     workers.close()
     with pytest.raises(CancelledError):
         workers.submit(Priority.AUDIO, lambda: "late").result(PATIENCE)
+
+
+def test_freed_memory_is_handed_back_every_so_many_long_jobs(
+    make_workers: Callable[[int], Workers], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handed_back = threading.Event()
+    monkeypatch.setattr("server.engines.workers.return_freed_memory", handed_back.set)
+    workers = make_workers(2)
+    for _ in range(TRIM_JOBS):
+        assert not handed_back.is_set()
+        workers.submit(Priority.AUDIO, lambda: None)
+        workers.submit(Priority.FINAL, lambda: None).result(PATIENCE)
+    assert handed_back.wait(PATIENCE)
 
 
 def test_without_a_number_there_is_a_thread_for_each_processor() -> None:

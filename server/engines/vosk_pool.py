@@ -1,31 +1,15 @@
 """Warm Kaldi recognizers, lent for one utterance at a time."""
 
-import ctypes
 import queue
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import vosk
 
-PAGE_MB = 4096 / 1e6
+from server.engines.memory import resident_mb, return_freed_memory
+
 YOUNGEST_RECYCLED = 20
 """Utterances. A limit that is too low for the model would otherwise make every utterance pay for a new recognizer."""
-
-
-def resident_mb() -> float:
-    """Memory that the process holds, in MB; 0 where the system does not tell."""
-    statm = Path("/proc/self/statm")
-    return int(statm.read_text().split()[1]) * PAGE_MB if statm.exists() else 0.0
-
-
-def return_freed_memory() -> None:
-    """Have glibc hand freed memory back to the system; it keeps it otherwise."""
-    if sys.platform == "linux":
-        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # not in musl
-        if trim is not None:
-            trim(0)
 
 
 @dataclass(slots=True)

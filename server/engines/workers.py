@@ -11,10 +11,14 @@ from concurrent.futures import Future
 from enum import IntEnum
 from typing import Any, TypeVar
 
+from server.engines.memory import return_freed_memory
+
 Result = TypeVar("Result")
 
 NICENESS = 2
 """Added to the process's own. Heartbeats and uploads go first when the processors are full."""
+TRIM_JOBS = 50
+"""Long jobs after which freed memory is handed back: in pieces too small for malloc to do so, it would pile up."""
 
 
 class Priority(IntEnum):
@@ -36,6 +40,7 @@ class Workers:
         self.threads = threads or os.cpu_count() or 1
         self._most_long = max(1, self.threads - 1)
         self._running_long = 0
+        self._done_long = 0
         self._order = itertools.count()
         self._jobs: list[tuple[Priority, int, Future[Any], Callable[[], Any]]] = []
         self._changed = threading.Condition()
@@ -86,9 +91,15 @@ class Workers:
             if future.set_running_or_notify_cancel():
                 _settle(future, work)
             if priority is not Priority.AUDIO:
-                with self._changed:
-                    self._running_long -= 1
-                    self._changed.notify()
+                self._end_long()
+
+    def _end_long(self) -> None:
+        with self._changed:
+            self._done_long += 1
+            if self._done_long % TRIM_JOBS == 0:
+                heapq.heappush(self._jobs, (Priority.UPKEEP, next(self._order), Future(), return_freed_memory))
+            self._running_long -= 1
+            self._changed.notify()
 
     def _next(self) -> tuple[Priority, int, Future[Any], Callable[[], Any]] | None:
         with self._changed:
