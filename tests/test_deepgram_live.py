@@ -10,7 +10,7 @@ import pytest
 from server.engines.deepgram.engine import DeepgramEngine
 from server.models import Interim, SpeechStarted
 from tests.conftest import LIVE_DEEPGRAM_KEY, LIVE_DEEPGRAM_URL, settings_of
-from tests.test_deepgram import Outcome, recognise
+from tests.deepgram_recognition import Outcome, recognise
 
 pytestmark = [
     pytest.mark.deepgram,
