@@ -1,16 +1,113 @@
-"""The circuit breaker, of the Deepgram engine and by itself."""
+"""The circuit breaker, by itself and of the Deepgram engine."""
 
 from functools import partial
 
 import pytest
 
 from server.engines.deepgram import engine as deepgram
-from server.engines.deepgram.breaker import CircuitBreaker
+from server.engines.deepgram.breaker import Attempt, CircuitBreaker
 from server.models import SessionConfig
 from tests.deepgram_engine import Time
 from tests.deepgram_peer import DeepgramPeer
 from tests.deepgram_recognition import SECOND, SPEECH, engine_for, recognise
 from tests.deepgram_stream import Refuse, Trouble
+
+# --- by itself ------------------------------------------------------------------------------------------------------
+
+
+def circuit_of(breaker: CircuitBreaker) -> str:
+    return breaker.circuit
+
+
+def fail(breaker: CircuitBreaker, reason: str = "x", *, for_good: bool = False) -> None:
+    Attempt(breaker).fail(reason, for_good=for_good)
+
+
+def test_the_circuit_opens_after_failures_in_a_row() -> None:
+    breaker = CircuitBreaker(3, 30.0, Time())
+    for expected in ("closed", "closed", "open"):
+        fail(breaker, "no answer")
+        assert circuit_of(breaker) == expected
+    assert breaker.reason == "no answer"
+
+
+def test_a_success_in_between_starts_the_count_again() -> None:
+    breaker = CircuitBreaker(2, 30.0, Time())
+    fail(breaker)
+    Attempt(breaker).prove()
+    fail(breaker)
+    assert circuit_of(breaker) == "closed"
+
+
+def test_a_try_is_counted_once() -> None:
+    breaker = CircuitBreaker(1, 30.0, Time())
+    attempt = Attempt(breaker)
+    attempt.prove()
+    attempt.fail("later")
+    assert circuit_of(breaker) == "closed"
+
+
+def test_after_the_cool_down_one_try_decides() -> None:
+    time = Time()
+    breaker = CircuitBreaker(1, 30.0, time)
+    fail(breaker)
+    time.now = 30.0
+    assert circuit_of(breaker) == "half_open"
+    attempt = Attempt(breaker)
+    assert circuit_of(breaker) == "open"  # to everybody else
+    attempt.fail("still")
+    assert circuit_of(breaker) == "open"
+    time.now = 60.0
+    Attempt(breaker).prove()
+    assert (circuit_of(breaker), breaker.reason) == ("closed", None)
+
+
+def test_only_the_try_that_decides_can_prolong_it() -> None:
+    time = Time()
+    breaker = CircuitBreaker(1, 30.0, time)
+    before = Attempt(breaker)
+    fail(breaker)
+    time.now = 30.0
+    decides = Attempt(breaker)
+    before.fail("late")
+    before.end()
+    assert circuit_of(breaker) == "open"
+    decides.end()
+    assert circuit_of(breaker) == "half_open"
+
+
+def test_a_try_in_spite_of_it_closes_the_circuit_when_it_succeeds_and_does_nothing_when_it_fails() -> None:
+    time = Time()
+    breaker = CircuitBreaker(1, 30.0, time)
+    fail(breaker)
+    time.now = 29.0
+    fail(breaker, "late")
+    assert breaker.reason == "x"
+    in_spite = Attempt(breaker)
+    in_spite.prove()
+    assert circuit_of(breaker) == "closed"
+
+
+def test_a_try_that_was_given_up_leaves_the_decision_to_the_next() -> None:
+    time = Time()
+    breaker = CircuitBreaker(1, 30.0, time)
+    fail(breaker)
+    time.now = 30.0
+    Attempt(breaker).end()
+    assert circuit_of(breaker) == "half_open"
+
+
+def test_what_waiting_hardly_mends_is_left_alone_at_once_and_for_longer() -> None:
+    time = Time()
+    breaker = CircuitBreaker(5, 30.0, time)
+    fail(breaker, "bad key", for_good=True)
+    time.now = 299.0
+    assert circuit_of(breaker) == "open"
+    time.now = 300.0
+    assert circuit_of(breaker) == "half_open"
+
+
+# --- of the engine --------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
