@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from server.errors import BacklogFull, LeaseLost, OffsetMismatch
 from server.models import EventType
 from server.session_log.base import Checkpoint, Lease, LoggedEvent, NewEvent, SessionLog
-from tests.test_session_log import LEASE_SECONDS, LONG, STORES, Store, claimed
+from tests.session_log_stores import LEASE_SECONDS, LONG, STORES, Store, claimed
 
 UPLOAD = hashlib.shake_128(b"no part of this looks like another").digest(300)
 BOUND = 64  # bytes of backlog; a chunk of up to half of it always fits once there is room
