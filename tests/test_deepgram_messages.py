@@ -182,7 +182,7 @@ def test_the_text_of_every_failure_is_in_the_guide_and_no_other(guide: str) -> N
     assert {row for row in rows if not any(re.fullmatch(text, row) for text in texts)} == set()
 
 
-# --- the pure half ---------------------------------------------------------------------------------------------------
+# --- the pure half --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["messages", "models", "utterances", "outgoing"])
