@@ -10,7 +10,6 @@ without any fault, to compare: speakers pause, too.
 import asyncio
 import json
 import multiprocessing
-import wave
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -20,7 +19,7 @@ import httpx
 
 from benchmarks.deepgram_load import be_server
 from server.engines.base import BYTES_PER_SECOND
-from tests.conftest import KOREAN_WAV
+from server.engines.vosk import warm_up_speech
 from tests.deepgram_engine import warm_engine
 from tests.deepgram_peer import DeepgramPeer
 from tests.deepgram_speech import embedded
@@ -51,8 +50,7 @@ class Heard:
 
 
 def spoken() -> bytes:
-    with wave.open(str(KOREAN_WAV)) as recording:
-        sentence = bytes(recording.readframes(recording.getnframes()))
+    sentence = warm_up_speech()
     pause = bytes(round(PERIOD * BYTES_PER_SECOND / 2) * 2 - len(sentence))
     return (sentence + pause) * round(SECONDS / PERIOD)
 
