@@ -5,7 +5,10 @@
 First interim: from the onset of speech (as the VAD finds it in the recording) to the first text of the utterance.
 Final: from the end of speech to the final, so it holds the endpointing (800 ms for Korean). Both are taken at the
 client, on the clock on which the audio is played. CPU seconds are the server process's, per second of audio.
-``--session-each`` opens a new session for every recording, as push-to-talk does, instead of one for all of them.
+``--session-each`` opens a new session for every recording, as push-to-talk does, instead of one for all of them; then
+the recording's own silence is all there is before its first word.
+``--endpointing-ms`` and ``--one-pass`` ask our sessions for other than their defaults: vosk-server ends an utterance
+after 500 ms and has one pass, so with both the two do the same work.
 ``--vosk-server`` plays the same to vosk-server's websocket script (a path to its asr_server.py) and prints both; it
 needs an older websockets than ours, so give it a python of its own with ``--vosk-python``.
 """
@@ -28,7 +31,7 @@ from server.engines.vad import VoiceActivityDetector
 
 CHUNK_SECONDS = 0.1
 GAP_SECONDS = 1.0
-"""Silence before and after a recording: longer than any endpointing."""
+"""Silence around a recording: longer than any endpointing."""
 PAUSE_SECONDS = 1.2
 """Silence that is still inside an utterance, to whoever listens to the recordings."""
 TOLERANCE_SECONDS = 0.5
@@ -95,14 +98,14 @@ class Talk:
         return cls(pcm, utterances_in(pcm))
 
 
-def recordings(manifest: Path, language: str, seconds: float, skip: int) -> list[bytes]:
-    """About ``seconds`` of recordings, each with silence before and after it."""
-    gap = bytes(round(GAP_SECONDS * BYTES_PER_SECOND))
+def recordings(manifest: Path, language: str, seconds: float, skip: int, before: float = GAP_SECONDS) -> list[bytes]:
+    """About ``seconds`` of recordings, each with silence after it, and ``before`` seconds of it before."""
+    lead, gap = (bytes(round(each * BYTES_PER_SECOND)) for each in (before, GAP_SECONDS))
     found: list[bytes] = []
     for recording in list(read_manifest(manifest, language))[skip:]:
         if sum(len(each) for each in found) > seconds * BYTES_PER_SECOND:
             break
-        found.append(gap + recording.pcm() + gap)
+        found.append(lead + recording.pcm() + gap)
     return found
 
 
@@ -150,14 +153,18 @@ async def main() -> None:
     parser.add_argument("--sessions", type=int, nargs="+", default=[1, 2, 4, 6])
     parser.add_argument("--seconds", type=float, default=60.0, help="of audio in each session")
     parser.add_argument("--session-each", action="store_true", help="a new session for every recording")
+    parser.add_argument("--endpointing-ms", type=int, help="of our sessions; the default is the language's")
+    parser.add_argument("--one-pass", action="store_true", help="our sessions without the second pass")
     parser.add_argument("--vosk-server", type=Path, help="asr_server.py of alphacep/vosk-server")
     parser.add_argument("--vosk-python", type=Path, default=Path(sys.executable), help="a python with websockets<14")
     arguments = parser.parse_args()
     people = []
+    before = 0.0 if arguments.session_each else GAP_SECONDS
     for index in range(max(arguments.sessions)):
-        each = recordings(arguments.manifest, arguments.language, arguments.seconds, 15 * index)
+        each = recordings(arguments.manifest, arguments.language, arguments.seconds, 15 * index, before)
         people.append([Talk.of(pcm) for pcm in (each if arguments.session_each else [b"".join(each)])])
-    servers: list[Ours | VoskServer] = [Ours(arguments.language)]
+    config = {"two_pass": False if arguments.one_pass else None, "endpointing_ms": arguments.endpointing_ms}
+    servers: list[Ours | VoskServer] = [Ours(arguments.language, **config)]
     if arguments.vosk_server:
         servers.append(VoskServer(arguments.vosk_server, arguments.vosk_python))
     for one in servers:

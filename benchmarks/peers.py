@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack
 from importlib.resources import files
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 from websockets.asyncio.client import ClientConnection, connect
 
@@ -91,9 +91,9 @@ class Ours(_Server):
 
     name = "ours"
 
-    def __init__(self, language: str, sessions: int = 1000) -> None:
+    def __init__(self, language: str, sessions: int = 1000, **config: Any) -> None:
         super().__init__()
-        self._language = language
+        self._config = {"language": language, **config}
         self._sessions = sessions
         self._client: STTClient | None = None
 
@@ -110,7 +110,7 @@ class Ours(_Server):
     async def player(self) -> "OurPlayer":
         if self._client is None:
             self._client = await self._open.enter_async_context(STTClient(self.url))
-        return OurPlayer(await self._client.create_session(language=self._language))
+        return OurPlayer(await self._client.create_session(**self._config))
 
 
 class OurPlayer:

@@ -63,7 +63,7 @@ class Settings(BaseSettings):
     """Silence that ends an utterance, where the session does not say. Empty: by language."""
     max_utterance_seconds: float = Field(28.0, ge=5)
     recognition_threads: int = Field(0, ge=0)
-    """0: as many as there are processors."""
+    """For long jobs, and as many again for audio. 0: as many as there are processors."""
 
     # --- embedded engine --------------------------------------------------------------------------------------------
     local_sessions: int = Field(0, ge=0)
@@ -71,7 +71,7 @@ class Settings(BaseSettings):
     vosk_model: Path | None = None
     """Folder of the Korean model; empty: the packaged one."""
     vosk_pool: int = Field(2, ge=1)
-    """Warm recognizers kept for reuse."""
+    """Warm recognizers made when the server starts; there will be one more than are in use at once."""
     vosk_memory_mb: int = Field(3000, ge=500)
     """While the process holds more than this, used recognizers are replaced by fresh ones, which are smaller."""
 

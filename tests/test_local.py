@@ -191,7 +191,7 @@ async def test_who_sends_without_end_does_not_keep_others_from_their_finals(
 
 async def test_while_finals_wait_no_interims_are_made(engine: SharedEngine, english_pcm: bytes) -> None:
     let_go = threading.Event()
-    for _ in range(1 + engine.workers.threads):
+    for _ in range(2 * engine.workers.threads):
         engine.workers.submit(Priority.FINAL, lambda: let_go.wait(PATIENCE))
     async with engine.open(SessionConfig(language="en"), 0.0) as recognizer, asyncio.TaskGroup() as tasks:
         reading = tasks.create_task(collected(recognizer))

@@ -45,7 +45,7 @@ def engine() -> Iterator[Engine]:
     settings = Settings(_env_file=None, vosk_pool=1)
     workers = Workers(1)
     vosk = Vosk(settings, workers)
-    vosk.pool.take_spare = vosk.pool.take_idle  # type: ignore[method-assign]  # it stays the only one
+    vosk.pool._growing = True  # it stays the only one
     yield Engine(Models(VoiceActivityDetector(), vosk, cast(Whisper, None)), workers, settings)
     workers.close()
 
@@ -228,23 +228,26 @@ async def test_a_stream_closed_while_it_decodes_gives_its_recognizer_back(
     assert len(finals(await recognise(engine, SPEECH))) == 1
 
 
-async def test_a_spare_recognizer_tells_the_first_word_sooner_and_changes_nothing_else(
+async def test_a_guess_tells_the_first_word_sooner_and_changes_nothing_else(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pool = engine.models.vosk.pool
-    spares = [pool.take(), pool.take()]
-    for spare in spares:
-        pool.give_back(spare)
     _, sooner, *_, final = await recognise(engine, SPEECH)
-    monkeypatch.setattr("server.engines.vosk.PEEKS_SECONDS", ())
+    monkeypatch.setattr("server.engines.vosk.GUESSES", ())
     _, later, *_, same = await recognise(engine, SPEECH)
     assert isinstance(sooner, Interim) and isinstance(later, Interim)
     assert sooner.end < later.end
     assert isinstance(final, Final) and isinstance(same, Final)
     assert (final.text, times(final, 0.0)) == (same.text, times(same, 0.0))
-    assert [pool.take_idle() in spares for _ in spares] == [True, True]
-    for spare in spares:
-        pool.give_back(spare)
+
+
+async def test_a_guess_that_is_not_sure_waits_for_more_speech(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    ends = []
+    for sure in (0.0, 1.1):
+        monkeypatch.setattr("server.engines.vosk.GUESSES", ((0.256, sure), (0.416, 0.0)))
+        started, first, *_ = await recognise(engine, SPEECH)
+        assert isinstance(started, SpeechStarted) and isinstance(first, Interim)
+        ends.append(first.end - started.start)
+    assert ends == pytest.approx([0.256, 0.416], abs=0.001)
 
 
 async def test_two_streams_at_once_do_not_mix(engine: Engine) -> None:
@@ -315,22 +318,26 @@ def test_only_a_used_recognizer_is_replaced_and_only_above_the_limit(
         pool.give_back(first)
         assert pool.take() is first
     pool.give_back(first)
+    later[:] = [job for job in later if job != pool._grow]
     for job in later:
         job()
     assert len(made) == 1 + replaced
     assert (pool.take() is not first) is replaced
 
 
-@pytest.mark.parametrize(("memory_mb", "there"), [(1e6, True), (0.0, False)])
-def test_a_spare_that_was_missed_is_there_the_next_time_if_memory_allows(memory_mb: float, there: bool) -> None:
-    pool, made, later = pool_of(1, memory_mb)
+@pytest.mark.parametrize(("memory_mb", "more"), [(1e6, 1), (0.0, 0)])
+def test_who_takes_the_last_has_one_more_made_if_memory_allows(memory_mb: float, more: int) -> None:
+    pool, made, later = pool_of(2, memory_mb)
     pool.fill()
-    assert pool.take_spare() is made[0]
-    assert [pool.take_spare(), pool.take_spare()] == [None, None]
-    assert len(later) == there
+    pool.take()
+    assert later == []
+    pool.take()
+    assert (len(made), len(later)) == (2, more)
     for job in later:
         job()
-    assert (pool.take_spare() is not None) is there
+    assert len(made) == 2 + more
+    pool.take()
+    assert len(made) == 3, "nobody has to wait for the third if it has been made"
 
 
 # --- the limit of an utterance --------------------------------------------------------------------------------------
@@ -352,7 +359,7 @@ async def test_audio_may_end_anywhere(engine: Engine, monkeypatch: pytest.Monkey
     """Everything is speech and each 30 frames make an utterance: one of them may have no audio at all."""
     monkeypatch.setattr(engine.settings, "max_utterance_seconds", 30 * FRAME_SECONDS)
     monkeypatch.setattr(VadStream, "probabilities", lambda _, pcm: [0.9] * (len(pcm) // FRAME_BYTES))
-    monkeypatch.setattr("server.engines.vosk.PEEKS_SECONDS", ())
+    monkeypatch.setattr("server.engines.vosk.GUESSES", ())
     fed = bytearray()
     feed = Lent.feed
 
@@ -414,4 +421,4 @@ def test_where_nobody_may_make_links_the_model_is_loaded_as_it_is(monkeypatch: p
 
     monkeypatch.setattr(Path, "symlink_to", refuse)
     pool = Vosk(Settings(_env_file=None, vosk_pool=1), Workers(1)).pool
-    assert pool.take_idle() is not None
+    assert pool.take() is not None

@@ -9,7 +9,7 @@ from concurrent.futures import CancelledError, Future
 
 import pytest
 
-from server.engines.workers import NICENESS, TRIM_JOBS, Priority, Workers
+from server.engines.workers import LONG_NICENESS, NICENESS, TRIM_JOBS, Priority, Workers
 
 PATIENCE = 10.0
 """Seconds after which what should have happened never will."""
@@ -48,43 +48,55 @@ def test_a_job_gives_its_result(make_workers: Callable[[int], Workers]) -> None:
     assert make_workers(1).submit(Priority.FINAL, lambda: 42).result(PATIENCE) == 42
 
 
-def test_jobs_are_done_by_priority_then_by_arrival(make_workers: Callable[[int], Workers]) -> None:
+def test_long_jobs_are_done_by_priority_then_by_arrival(make_workers: Callable[[int], Workers]) -> None:
     workers = make_workers(1)
-    first = Held(workers).has_begun()
+    first = Held(workers, Priority.FINAL).has_begun()
     done: list[str] = []
     arrivals = [
         (Priority.UPKEEP, "upkeep"),
         (Priority.INTERIM, "interim"),
         (Priority.FINAL, "final 1"),
-        (Priority.AUDIO, "audio 1"),
         (Priority.FINAL, "final 2"),
-        (Priority.AUDIO, "audio 2"),
     ]
     futures = [workers.submit(priority, lambda name=name: done.append(name)) for priority, name in arrivals]  # type: ignore[misc]
     assert workers.waiting() == len(arrivals)
     first.let_go.set()
     for future in futures:
         future.result(PATIENCE)
-    assert done == ["audio 1", "audio 2", "final 1", "final 2", "interim", "upkeep"]
+    assert done == ["final 1", "final 2", "interim", "upkeep"]
     assert workers.waiting() == 0
 
 
+def test_audio_is_decoded_in_the_order_of_arrival(make_workers: Callable[[int], Workers]) -> None:
+    workers = make_workers(1)
+    first = Held(workers).has_begun()
+    done: list[int] = []
+    futures = [workers.submit(Priority.AUDIO, lambda n=n: done.append(n)) for n in range(5)]  # type: ignore[misc]
+    first.let_go.set()
+    for future in futures:
+        future.result(PATIENCE)
+    assert done == [0, 1, 2, 3, 4]
+
+
 @pytest.mark.parametrize("priority", [Priority.FINAL, Priority.INTERIM, Priority.UPKEEP])
-def test_a_long_job_does_not_keep_audio_from_being_decoded(
-    make_workers: Callable[[int], Workers], priority: Priority
+@pytest.mark.parametrize("threads", [1, 2])
+def test_long_jobs_on_every_thread_do_not_keep_audio_from_being_decoded(
+    make_workers: Callable[[int], Workers], priority: Priority, threads: int
 ) -> None:
-    workers = make_workers(2)
-    long = Held(workers, priority).has_begun()
-    second = Held(workers, priority)
+    workers = make_workers(threads)
+    running = [Held(workers, priority).has_begun() for _ in range(threads)]
+    one_too_many = Held(workers, priority)
     assert workers.submit(Priority.AUDIO, lambda: "decoded").result(PATIENCE) == "decoded"
-    assert not second.began.is_set()
-    long.let_go.set()
-    second.has_begun().let_go.set()
-    assert second.future.result(PATIENCE)
+    assert not one_too_many.began.is_set()
+    running[0].let_go.set()
+    one_too_many.has_begun()
+    for each in (*running, one_too_many):
+        each.let_go.set()
+        assert each.future.result(PATIENCE)
 
 
-def test_long_jobs_run_side_by_side_on_all_threads_but_one(make_workers: Callable[[int], Workers]) -> None:
-    workers = make_workers(4)
+def test_long_jobs_run_side_by_side_on_all_threads(make_workers: Callable[[int], Workers]) -> None:
+    workers = make_workers(3)
     together = threading.Barrier(3)
     futures = [workers.submit(Priority.FINAL, lambda: together.wait(PATIENCE)) for _ in range(3)]
     assert {future.result(PATIENCE) for future in futures} == {0, 1, 2}
@@ -95,11 +107,6 @@ def test_audio_may_have_all_threads(make_workers: Callable[[int], Workers]) -> N
     together = threading.Barrier(2)
     futures = [workers.submit(Priority.AUDIO, lambda: together.wait(PATIENCE)) for _ in range(2)]
     assert {future.result(PATIENCE) for future in futures} == {0, 1}
-
-
-def test_a_single_thread_does_long_jobs_too(make_workers: Callable[[int], Workers]) -> None:
-    workers = make_workers(1)
-    assert [workers.submit(Priority.FINAL, lambda: 1).result(PATIENCE) for _ in range(3)] == [1, 1, 1]
 
 
 def test_a_job_cancelled_in_line_is_never_run(make_workers: Callable[[int], Workers]) -> None:
@@ -115,7 +122,7 @@ def test_a_job_cancelled_in_line_is_never_run(make_workers: Callable[[int], Work
 
 
 def test_a_long_job_cancelled_in_line_leaves_room_for_the_next(make_workers: Callable[[int], Workers]) -> None:
-    workers = make_workers(2)
+    workers = make_workers(1)
     first = Held(workers, Priority.FINAL).has_begun()
     for unwanted in [workers.submit(Priority.FINAL, lambda: None) for _ in range(3)]:
         assert unwanted.cancel()
@@ -154,7 +161,7 @@ async def test_a_job_s_exception_reaches_its_waiter_alone(
     def fail() -> None:
         raise error
 
-    first = Held(workers).has_begun()
+    first = Held(workers, Priority.FINAL).has_begun()
     failing, other = workers.submit(Priority.FINAL, fail), workers.submit(Priority.FINAL, lambda: "fine")
     first.let_go.set()
     assert failing.exception(PATIENCE) is error
@@ -200,7 +207,7 @@ def test_freed_memory_is_handed_back_every_so_many_long_jobs(
     workers = make_workers(2)
     for _ in range(TRIM_JOBS):
         assert not handed_back.is_set()
-        workers.submit(Priority.AUDIO, lambda: None)
+        workers.submit(Priority.AUDIO, lambda: None).result(PATIENCE)
         workers.submit(Priority.FINAL, lambda: None).result(PATIENCE)
     assert handed_back.wait(PATIENCE)
 
@@ -211,17 +218,19 @@ def test_without_a_number_there_is_a_thread_for_each_processor() -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere niceness belongs to the whole process")
 @pytest.mark.parametrize("own", [0, 5])
-def test_recognition_comes_after_the_event_loop_in_line_for_the_cpu(own: int) -> None:
+def test_audio_comes_after_the_event_loop_in_line_for_the_cpu_and_long_jobs_after_audio(own: int) -> None:
     """Also where the whole server was started with ``nice``: there raising a priority is forbidden."""
     found: list[int] = []
 
     def as_the_server() -> None:
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), own)
         workers = Workers(1)
-        found.append(workers.submit(Priority.AUDIO, lambda: os.getpriority(os.PRIO_PROCESS, 0)).result(PATIENCE))
+        for priority in Priority:
+            found.append(workers.submit(priority, lambda: os.getpriority(os.PRIO_PROCESS, 0)).result(PATIENCE))
         workers.close()
 
     server = threading.Thread(target=as_the_server)
     server.start()
     server.join(PATIENCE)
-    assert found == [own + NICENESS]
+    assert found == [own + NICENESS, *[own + LONG_NICENESS] * 3]
+    assert 0 < NICENESS < LONG_NICENESS

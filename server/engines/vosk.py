@@ -7,6 +7,7 @@ later ones (it builds its search graph as it goes), so a few warm ones serve all
 import json
 import tempfile
 import wave
+from collections import deque
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -29,8 +30,8 @@ FEED_BYTES = BYTES_PER_SECOND // 10
 """Kaldi is fed in equal blocks counted from the utterance's start, so that the text never depends on upload cuts."""
 CHUNK_FRAMES = 9
 """Of 10 ms that the network takes at a time. Kaldi's own 21 save a fifth of its work; text comes 0.3 s later then."""
-PEEKS_SECONDS = (0.26, 0.41, 0.56)
-"""Speech after which the first word is guessed at, by pretending that no more follows; until there is one."""
+GUESSES = ((0.16, 0.9), (0.224, 0.9), (0.256, 0.0), (0.416, 0.0))
+"""Seconds of speech after which the first word is guessed at, until there is one, and how sure the guess has to be."""
 REQUIRED = ("am/final.mdl", "conf/mfcc.conf", "conf/model.conf")
 WARM_UP_SPEECH = Path(__file__).parents[2] / "samples" / "ko.wav"
 
@@ -88,8 +89,7 @@ def _new_recognizer(model: vosk.Model) -> Lent:
     kaldi.SetWords(True)
     lent = Lent(kaldi)
     lent.feed(warm_up_speech())
-    kaldi.FinalResult()
-    kaldi.Reset()
+    lent.words()
     return lent
 
 
@@ -104,57 +104,56 @@ class VoskUtterance:
         self._waiting = bytearray()
         self._newest = ""
         self._audio_start = started.audio_start
-        self._fed_bytes = 0
-        self._beginning = bytearray()
         pre_roll = started.start - started.audio_start
-        self._peeks = [round((pre_roll + seconds) * BYTES_PER_SECOND) for seconds in PEEKS_SECONDS]
+        self._guesses = deque((round((pre_roll + after) * BYTES_PER_SECOND), sure) for after, sure in GUESSES)
+        self._heard_bytes = 0
         self._lent: Lent | None = vosk.pool.take()
-        # Kaldi's clock has run since the recognizer was made
-        self._clock = started.audio_start - self._lent.fed_bytes / BYTES_PER_SECOND
 
     def accept(self, pcm: bytes) -> Interim | None:
-        """Decode whole blocks; the hypothesis if it has changed."""
-        assert self._lent is not None
+        """The hypothesis if it has changed."""
         self._waiting += pcm
-        whole = len(self._waiting) - len(self._waiting) % FEED_BYTES
-        blocks = bytes(self._waiting[:whole])
-        del self._waiting[:whole]
-        for start in range(0, whole, FEED_BYTES):
-            self._lent.feed(blocks[start : start + FEED_BYTES])
-        self._fed_bytes += whole
-        heard = _partial(self._lent) if whole else ""
-        if not heard and self._peeks:
-            heard = self._peek(pcm)
+        heard = self._guess() if self._guesses else self._listen()
         if not heard or heard == self._newest:
             return None
         self._newest = heard
-        self._peeks.clear()
+        self._guesses.clear()
         return self._interim(heard)
 
-    def _peek(self, pcm: bytes) -> str:
-        """The first word half a second before the model would say it, by a recognizer that nobody needs just now."""
-        self._beginning += pcm
-        if len(self._beginning) < self._peeks[0]:
+    def _guess(self) -> str:
+        """The first word, half a second before the model would say it: by pretending that no more follows.
+
+        What the recognizer is given for it is given to it once more later.
+        """
+        assert self._lent is not None
+        through, sure = self._guesses[0]
+        if len(self._waiting) < through:
             return ""
-        self._peeks.pop(0)
-        spare = self._vosk.pool.take_spare()
-        if spare is None:
-            return ""
-        spare.feed(bytes(self._beginning))
-        heard: str = json.loads(spare.kaldi.FinalResult())["text"]
-        self._vosk.pool.give_back(spare)
-        return heard
+        self._guesses.popleft()
+        self._lent.feed(bytes(self._waiting[:through]))
+        words = self._lent.words()
+        self._heard_bytes = through
+        return " ".join(each["word"] for each in words) if all(each["conf"] >= sure for each in words) else ""
+
+    def _listen(self) -> str:
+        """Decode whole blocks."""
+        assert self._lent is not None
+        whole = len(self._waiting) - len(self._waiting) % FEED_BYTES
+        for start in range(0, whole, FEED_BYTES):
+            self._lent.feed(bytes(self._waiting[start : start + FEED_BYTES]))
+        del self._waiting[:whole]
+        self._heard_bytes = max(self._heard_bytes, self._lent.utterance_bytes)
+        return _partial(self._lent) if whole else ""
 
     def _interim(self, heard: str) -> Interim:
         # without word times: partial results that have them come a second later
-        end = self._audio_start + self._fed_bytes / BYTES_PER_SECOND
+        end = self._audio_start + self._heard_bytes / BYTES_PER_SECOND
         words = self._readable([Word(each, self._start, end) for each in heard.split()])
         return Interim(_text(words), self._start, end, language=LANGUAGE)
 
     def finish(self, ended: Ended) -> Final:
         assert self._lent is not None
         self._lent.feed(bytes(self._waiting))
-        words = self._words(json.loads(self._lent.kaldi.FinalResult()).get("result", []))
+        words = self._words(self._lent.words())
         self.close()
         start, end = (words[0].start, words[-1].end) if words else (self._start, ended.end)
         return Final(_text(words), start, end, ended.through, mean_confidence(words), tuple(words), LANGUAGE)
@@ -166,10 +165,8 @@ class VoskUtterance:
             self._lent = None
 
     def _words(self, found: list[dict[str, Any]]) -> list[Word]:
-        words = [
-            Word(each["word"], self._clock + each["start"], self._clock + each["end"], each.get("conf"))
-            for each in found
-        ]
+        start = self._audio_start
+        words = [Word(each["word"], start + each["start"], start + each["end"], each["conf"]) for each in found]
         return self._readable(words)
 
     def _readable(self, morphemes: list[Word]) -> list[Word]:

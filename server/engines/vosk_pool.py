@@ -1,11 +1,14 @@
 """Warm Kaldi recognizers, lent for one utterance at a time."""
 
+import json
 import queue
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import vosk
 
+from server.engines.base import BYTES_PER_SECOND
 from server.engines.memory import resident_mb, return_freed_memory
 
 YOUNGEST_RECYCLED = 20
@@ -14,16 +17,26 @@ YOUNGEST_RECYCLED = 20
 
 @dataclass(slots=True)
 class Lent:
-    """A recognizer in use. ``utterances``: how many it has served; ``fed_bytes``: where its own clock stands."""
+    """A recognizer in use. ``utterances``: how many it has served. ``utterance_bytes``: of the present one, so far."""
 
     kaldi: vosk.KaldiRecognizer
-    fed_bytes: int = 0
     utterances: int = 0
+    utterance_bytes: int = 0
+    _fed_bytes: int = 0
 
     def feed(self, pcm: bytes) -> None:
         # the answer would be Kaldi's own endpointing, which is not ours
         self.kaldi.AcceptWaveform(pcm)
-        self.fed_bytes += len(pcm)
+        self.utterance_bytes += len(pcm)
+
+    def words(self) -> list[dict[str, Any]]:
+        """What was said in all that was fed since the last call, in seconds from there; it begins anew after that."""
+        found = json.loads(self.kaldi.FinalResult()).get("result", [])
+        self.kaldi.Reset()
+        began = self._fed_bytes / BYTES_PER_SECOND  # Kaldi's clock has run since the recognizer was made
+        self._fed_bytes += self.utterance_bytes
+        self.utterance_bytes = 0
+        return [each | {"start": each["start"] - began, "end": each["end"] - began} for each in found]
 
 
 class RecognizerPool:
@@ -55,23 +68,18 @@ class RecognizerPool:
             self._idle.put(self._make())
 
     def take(self) -> Lent:
-        """A warm one if there is one, else a new one: nobody waits for another's utterance to end."""
-        return self.take_idle() or self._make()
+        """A warm one if there is one, else a new one: nobody waits for another's utterance to end.
 
-    def take_idle(self) -> Lent | None:
-        """A warm one, if nobody has it."""
+        Who takes the last has one more made, as long as memory allows.
+        """
         try:
-            return self._idle.get_nowait()
+            lent = self._idle.get_nowait()
         except queue.Empty:
-            return None
-
-    def take_spare(self) -> Lent | None:
-        """One that nobody needs just now. If there is none, there will be one more, as long as memory allows."""
-        spare = self.take_idle()
-        if spare is None and not self._growing and resident_mb() < self._memory_mb:
+            lent = self._make()
+        if self._idle.empty() and not self._growing and resident_mb() < self._memory_mb:
             self._growing = True
             self._later(self._grow)
-        return spare
+        return lent
 
     def _grow(self) -> None:
         try:
@@ -84,6 +92,5 @@ class RecognizerPool:
         if lent.utterances >= YOUNGEST_RECYCLED and resident_mb() > self._memory_mb:
             self._later(self.fill)
         else:
-            lent.kaldi.FinalResult()  # of an utterance that was given up: only this drops the audio with it
-            lent.kaldi.Reset()
+            lent.words()  # of an utterance that was given up: only this drops the audio with it
             self._idle.put(lent)

@@ -17,6 +17,8 @@ Result = TypeVar("Result")
 
 NICENESS = 2
 """Added to the process's own. Heartbeats and uploads go first when the processors are full."""
+LONG_NICENESS = 7
+"""The same for long jobs: the audio of every session goes on being decoded beside them."""
 TRIM_JOBS = 50
 """Long jobs after which freed memory is handed back: in pieces too small for malloc to do so, it would pile up."""
 
@@ -31,28 +33,53 @@ class Priority(IntEnum):
 
 
 class Workers:
-    """``threads`` of them (0: one for each processor). Within a priority, first come, first served.
+    """``threads`` for audio and as many for long jobs (0: one of each for each processor).
 
-    Long jobs never have all threads: the audio of every session goes on being decoded beside them.
+    Audio never waits for a thread that has a long job: the system shares the processors, and most of them to audio.
     """
 
     def __init__(self, threads: int = 0) -> None:
         self.threads = threads or os.cpu_count() or 1
-        self._most_long = max(1, self.threads - 1)
-        self._running_long = 0
-        self._done_long = 0
-        self._order = itertools.count()
-        self._jobs: list[tuple[Priority, int, Future[Any], Callable[[], Any]]] = []
-        self._changed = threading.Condition()
-        self._started: list[threading.Thread] = []
-        self._closed = False
+        self._audio = _Crew("audio", self.threads, NICENESS)
+        self._long = _Crew("recognition", self.threads, LONG_NICENESS)
+        self._long_jobs = itertools.count(1)
 
     async def run(self, priority: Priority, work: Callable[[], Result]) -> Result:
         """The result of ``work``. Cancelling takes it out of the line; once begun it runs to its end."""
         return await asyncio.wrap_future(self.submit(priority, work))
 
     def submit(self, priority: Priority, work: Callable[[], Result]) -> "Future[Result]":
-        """Have ``work`` done in its turn. After ``close`` it is cancelled."""
+        """Have ``work`` done in its turn: by priority, then first come, first served. After ``close``: cancelled."""
+        if priority is Priority.AUDIO:
+            return self._audio.submit(priority, work)
+        if next(self._long_jobs) % TRIM_JOBS == 0:
+            self._long.submit(Priority.UPKEEP, return_freed_memory)
+        return self._long.submit(priority, work)
+
+    def waiting(self) -> int:
+        """Jobs in line that somebody still wants."""
+        return self._audio.waiting() + self._long.waiting()
+
+    def close(self) -> None:
+        """What runs is let run; what is in line is dropped."""
+        self._audio.close()
+        self._long.close()
+
+
+class _Crew:
+    """Threads that share one line."""
+
+    def __init__(self, name: str, threads: int, niceness: int) -> None:
+        self._name = name
+        self._threads = threads
+        self._niceness = niceness
+        self._order = itertools.count()
+        self._jobs: list[tuple[Priority, int, Future[Any], Callable[[], Any]]] = []
+        self._changed = threading.Condition()
+        self._started: list[threading.Thread] = []
+        self._closed = False
+
+    def submit(self, priority: Priority, work: Callable[[], Result]) -> "Future[Result]":
         future: Future[Result] = Future()
         with self._changed:
             if self._closed:
@@ -64,12 +91,10 @@ class Workers:
         return future
 
     def waiting(self) -> int:
-        """Jobs in line that somebody still wants."""
         with self._changed:
             return sum(not future.cancelled() for *_, future, _ in self._jobs)
 
     def close(self) -> None:
-        """What runs is let run; what is in line is dropped."""
         with self._changed:
             self._closed = True
             for *_, future, _ in self._jobs:
@@ -77,43 +102,28 @@ class Workers:
             self._changed.notify_all()
 
     def _start(self) -> None:
-        while len(self._started) < self.threads:
+        while len(self._started) < self._threads:
             # daemons: a recognizer that hangs in native code must not keep the process from ending
-            thread = threading.Thread(target=self._work, name=f"recognition {len(self._started)}", daemon=True)
+            name = f"{self._name} {len(self._started)}"
+            thread = threading.Thread(target=self._work, name=name, daemon=True)
             self._started.append(thread)
             thread.start()
 
     def _work(self) -> None:
         if sys.platform == "linux":  # elsewhere niceness belongs to the whole process
-            os.setpriority(os.PRIO_PROCESS, 0, os.getpriority(os.PRIO_PROCESS, 0) + NICENESS)
+            os.setpriority(os.PRIO_PROCESS, 0, os.getpriority(os.PRIO_PROCESS, 0) + self._niceness)
         while (job := self._next()) is not None:
-            priority, _, future, work = job
+            future, work = job
             if future.set_running_or_notify_cancel():
                 _settle(future, work)
-            if priority is not Priority.AUDIO:
-                self._end_long()
 
-    def _end_long(self) -> None:
+    def _next(self) -> tuple[Future[Any], Callable[[], Any]] | None:
         with self._changed:
-            self._done_long += 1
-            if self._done_long % TRIM_JOBS == 0:
-                heapq.heappush(self._jobs, (Priority.UPKEEP, next(self._order), Future(), return_freed_memory))
-            self._running_long -= 1
-            self._changed.notify()
-
-    def _next(self) -> tuple[Priority, int, Future[Any], Callable[[], Any]] | None:
-        with self._changed:
-            self._changed.wait_for(lambda: self._closed or self._may_begin())
+            self._changed.wait_for(lambda: self._closed or self._jobs)
             if self._closed:
                 return None
-            job = heapq.heappop(self._jobs)
-            if job[0] is not Priority.AUDIO:
-                self._running_long += 1
-            return job
-
-    def _may_begin(self) -> bool:
-        # audio sorts first: if a long job is at the head, there is no audio in line
-        return bool(self._jobs) and (self._jobs[0][0] is Priority.AUDIO or self._running_long < self._most_long)
+            _, _, future, work = heapq.heappop(self._jobs)
+            return future, work
 
 
 def _settle(future: "Future[Any]", work: Callable[[], Any]) -> None:
