@@ -17,7 +17,7 @@ Result = TypeVar("Result")
 
 NICENESS = 2
 """Added to the process's own. Heartbeats and uploads go first when the processors are full."""
-LONG_NICENESS = 7
+LONG_NICENESS = 4
 """The same for long jobs: the audio of every session goes on being decoded beside them."""
 TRIM_JOBS = 50
 """Long jobs after which freed memory is handed back: in pieces too small for malloc to do so, it would pile up."""
