@@ -1,56 +1,18 @@
-"""Whatever is wrong with a request, the answer says so, nothing is stored, and the session goes on."""
+"""Whatever is wrong with an upload, the answer says so, nothing is stored, and the session goes on."""
 
 import asyncio
-import base64
 import gzip
 import json
-from collections.abc import AsyncIterator, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import httpx
 import pytest
 
-from server import errors
-from server.errors import EngineError, RequestError, STTError
+from tests.bad_requests import JSON, PCM, RAW, encoded, fields_of, problem_of, session_fixture  # noqa: F401
 from tests.conftest import connect, finish, open_session, read_to_end, run_server, upload, wav_of
-from tests.fake_engine import FakeEngine, Fault, said, speech
+from tests.fake_engine import FakeEngine, Fault
 
-PCM = speech([1, 2])
-RAW = {"Content-Type": "application/octet-stream"}
-JSON = {"Content-Type": "application/json"}
 HUNDRED_MEGABYTES = 100 * 1024 * 1024
-
-
-def encoded(data: bytes) -> str:
-    return base64.b64encode(data).decode()
-
-
-def problem_of(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
-    """The problem document, which has all that RFC 9457 and the contract ask for."""
-    assert answer.status_code == status, answer.text
-    assert answer.headers["Content-Type"] == "application/problem+json"
-    body = dict(answer.json())
-    assert (body["status"], body["code"]) == (status, code)
-    assert body["type"] and body["title"] and body["detail"]
-    return body
-
-
-def fields_of(answer: httpx.Response) -> list[str]:
-    return [each["field"] for each in problem_of(answer, 422, "invalid_request")["errors"]]
-
-
-@pytest.fixture
-async def session(http: httpx.AsyncClient) -> AsyncIterator[str]:
-    """A session with audio; after the test it stands where it stood, and goes on as if nothing had been."""
-    session_id = await open_session(http)
-    await upload(http, session_id, PCM)
-    yield session_id
-    assert (await http.get(f"/sessions/{session_id}")).json()["offset"] == len(PCM)
-    assert (await upload(http, session_id, speech([3]))).status_code == 200
-    assert (await finish(http, session_id))["text"] == " ".join(said([1, 2], [3]))
-
-
-# --- uploads --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -248,164 +210,3 @@ async def test_a_sender_that_breaks_off_leaves_no_trace_in_the_log(
     await writer.wait_closed()
     await finish(http, session_id)
     assert not caplog.records
-
-
-# --- configs --------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("config", "field"),
-    [
-        ({"sample_rate": 7999}, "config.sample_rate"),
-        ({"sample_rate": 96000}, "config.sample_rate"),
-        ({"sample_rate": "fast"}, "config.sample_rate"),
-        ({"channels": 3}, "config.channels"),
-        ({"encoding": "opus"}, "config.encoding"),
-        ({"language": "korean please"}, "config.language"),
-        ({"language": ""}, "config.language"),
-        ({"language": 5}, "config.language"),
-        ({"engine": "hal"}, "config.engine"),
-        ({"model": "m" * 65}, "config.model"),
-        ({"endpointing_ms": 50}, "config.endpointing_ms"),
-        ({"utterance_end_ms": 2000}, "config.utterance_end_ms"),
-        ({"utterance_end_ms": 2}, "config.utterance_end_ms"),
-        ({"keywords": ["서울"]}, "config.keywords"),
-        ({"keywords": [""]}, "config.keywords.0"),
-        ({"keywords": "서울"}, "config.keywords"),
-        ({"diarize": True}, "config.diarize"),
-        ({"two_pass": True}, "config.two_pass"),
-        ({"interim_results": "perhaps"}, "config.interim_results"),
-        ({"punctuate": []}, "config.punctuate"),
-        ({"sampel_rate": 16000}, "config.sampel_rate"),
-        (5, "config"),
-    ],
-    ids=lambda value: value if isinstance(value, str) else json.dumps(value),
-)
-async def test_an_impossible_config_names_the_field(http: httpx.AsyncClient, config: object, field: str) -> None:
-    assert fields_of(await http.post("/sessions", json={"config": config})) == [field]
-
-
-async def test_an_unknown_field_beside_the_config(http: httpx.AsyncClient) -> None:
-    assert fields_of(await http.post("/sessions", json={"confg": {}})) == ["confg"]
-
-
-async def test_every_wrong_field_is_named(http: httpx.AsyncClient) -> None:
-    answer = await http.post("/sessions", json={"config": {"channels": 9, "sample_rate": 1, "speed": 2}})
-    assert sorted(fields_of(answer)) == ["config.channels", "config.sample_rate", "config.speed"]
-
-
-async def test_an_unsupported_language_lists_the_supported_ones(http: httpx.AsyncClient) -> None:
-    answer = await http.post("/sessions", json={"config": {"language": "xx"}})
-    assert fields_of(answer) == ["config.language"]
-    assert "supported: en, ko" in answer.json()["detail"]
-
-
-@pytest.mark.parametrize(
-    ("body", "headers", "status", "code"),
-    [
-        (b"{", JSON, 400, "invalid_json"),
-        (b"{}", {"Content-Type": "text/plain"}, 415, "unsupported_media_type"),
-        (gzip.compress(b"{}"), JSON | {"Content-Encoding": "gzip"}, 415, "unsupported_media_type"),
-        (b" " * 70_000, JSON, 413, "body_too_large"),
-        (b"[]", JSON, 422, "invalid_request"),
-    ],
-)
-async def test_no_session_opens_from_a_bad_body(
-    http: httpx.AsyncClient, body: bytes, headers: dict[str, str], status: int, code: str
-) -> None:
-    problem_of(await http.post("/sessions", content=body, headers=headers), status, code)
-
-
-# --- streams, transcripts, routes -----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("event_id", ["abc", "-1", "1.5", "0x1", "1 2", "9" * 16, "9" * 10_000, "%00", "null", "NaN"])
-async def test_a_last_event_id_that_is_none(http: httpx.AsyncClient, session: str, event_id: str) -> None:
-    for answer in (
-        await http.get(f"/sessions/{session}/stream", headers={"Last-Event-ID": event_id}),
-        await http.get(f"/sessions/{session}/stream", params={"last_event_id": event_id}),
-    ):
-        assert problem_of(answer, 400, "invalid_event_id")["last_event_id"] >= 0
-
-
-async def test_a_last_event_id_from_the_future(http: httpx.AsyncClient) -> None:
-    session_id = await open_session(http)
-    await upload(http, session_id, PCM)
-    await finish(http, session_id)
-    last = (await read_to_end(http, session_id))[-1].id
-    assert last is not None
-    answer = await http.get(f"/sessions/{session_id}/stream", headers={"Last-Event-ID": str(last + 1)})
-    assert problem_of(answer, 400, "invalid_event_id")["last_event_id"] == last
-
-
-@pytest.mark.parametrize("query", ["format=pdf", "format="])
-async def test_a_transcript_format_that_is_none(http: httpx.AsyncClient, session: str, query: str) -> None:
-    assert fields_of(await http.get(f"/sessions/{session}/transcript?{query}")) == ["format"]
-
-
-async def test_a_purge_that_is_neither_yes_nor_no(http: httpx.AsyncClient, session: str) -> None:
-    assert fields_of(await http.delete(f"/sessions/{session}?purge=perhaps")) == ["purge"]
-
-
-@pytest.mark.parametrize(
-    ("method", "path"),
-    [
-        ("GET", ""),
-        ("DELETE", ""),
-        ("DELETE", "?purge=true"),
-        ("GET", "/stream"),
-        ("GET", "/transcript"),
-        ("GET", "/transcript?format=srt"),
-        ("POST", "/audio"),
-    ],
-)
-@pytest.mark.parametrize("session_id", ["sess_unknown", "x" * 5_000, "%00", "..%2f..", "세션"])
-async def test_an_unknown_session(http: httpx.AsyncClient, method: str, path: str, session_id: str) -> None:
-    body: dict[str, Any] = {"json": {"audio_data": "AAAA"}} if method == "POST" else {}
-    answer = await http.request(method, f"/sessions/{session_id}{path}", **body)
-    assert answer.status_code == 404
-    assert answer.headers["Content-Type"] == "application/problem+json"
-
-
-async def test_raw_audio_for_an_unknown_session(http: httpx.AsyncClient) -> None:
-    problem_of(await upload(http, "sess_unknown", PCM), 404, "session_not_found")
-
-
-@pytest.mark.parametrize(
-    ("method", "path", "status", "code"),
-    [
-        ("GET", "/nothing", 404, "not_found"),
-        ("PUT", "/sessions", 405, "method_not_allowed"),
-        ("POST", "/health", 405, "method_not_allowed"),
-    ],
-)
-async def test_a_route_that_is_none(http: httpx.AsyncClient, method: str, path: str, status: int, code: str) -> None:
-    problem_of(await http.request(method, path), status, code)
-
-
-# --- the errors themselves ------------------------------------------------------------------------------------------
-
-
-def all_errors(base: type[STTError] = STTError) -> Iterator[type[STTError]]:
-    for each in base.__subclasses__():
-        yield each
-        yield from all_errors(each)
-
-
-def test_every_refusal_has_a_status_and_a_code_of_its_own() -> None:
-    refusals = [each for each in all_errors() if issubclass(each, RequestError) and each is not RequestError]
-    assert refusals
-    assert all("status" in vars(each) and 400 <= each.status < 600 for each in refusals)
-    assert len({each.code for each in refusals} | {STTError.code}) == len(refusals) + 1
-
-
-def test_every_error_is_in_the_tree_of_the_docstring() -> None:
-    assert errors.__doc__
-    tree = errors.__doc__.split()
-    for each in all_errors():
-        if each.__module__ != errors.__name__:  # an engine's own, inside its folder
-            assert issubclass(each, EngineError)
-            continue
-        assert each.__name__ in tree
-        if issubclass(each, RequestError) and each is not RequestError:
-            assert tree[tree.index(each.__name__) + 1] == str(each.status)
