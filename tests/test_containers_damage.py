@@ -172,6 +172,16 @@ def test_a_size_that_cannot_be_true_is_refused_as_soon_as_it_is_told(upload: Cal
         fed(upload())
 
 
+def test_what_comes_before_the_damage_is_given_before_the_error() -> None:
+    whole = KINDS["webm file"]()
+    decoder = AudioDecoder(AUTO, Checkpoint())
+    before = decoder.decode(whole + b"\xec\x01\0\0\1\0\0\0\0")
+    assert len(before) == pytest.approx(len(decoded(whole)), rel=0.05)
+    for _ in range(2):
+        with pytest.raises(AudioError, match="a part of 4294967296 bytes"):
+            decoder.decode(b"more")
+
+
 @pytest.mark.parametrize(
     "junk", [bytes, lambda size: b"\xff" * size, lambda size: np.random.default_rng(1).bytes(size)]
 )

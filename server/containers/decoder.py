@@ -71,6 +71,7 @@ class ContainerDecoder:
         self._resampler: _Resampler | None = None
         self._last: av.AudioFrame | None = None
         self._failures = 0
+        self._damage: AudioError | None = None
         self._sample = 0
         self._given = 0
         self._allowed = FREE_BYTES
@@ -84,17 +85,18 @@ class ContainerDecoder:
         return self._base.seconds + self._given / BYTES_PER_SECOND
 
     def decode(self, data: bytes) -> bytes:
-        """PCM of what has become whole. Raises :class:`AudioError`."""
+        """PCM of what has become whole. Raises :class:`AudioError` when there is none before the damage."""
+        if self._damage is not None:
+            raise self._damage
         self._source.feed(data)
         self._allowed = min(self._allowed, FREE_BYTES) + BYTES_PER_BYTE * len(data)
         pcm = bytearray()
-        with suppress(Ended):
-            for packet in self._packets:
-                if packet is None:
-                    break
-                pcm += self._decoded(packet)
-                if len(pcm) > self._allowed:
-                    raise AudioError(f"The {self._container} audio is longer than its bytes can be.")
+        try:
+            self._decode_into(pcm)
+        except AudioError as exc:
+            if not pcm:
+                raise
+            self._damage = exc  # told at the next call: what came before it is good
         self._allowed -= len(pcm)
         self._given += len(pcm)
         return bytes(pcm)
@@ -123,6 +125,15 @@ class ContainerDecoder:
             return replace(self._base, seconds=seconds, skip_seconds=skip)
         skip = seconds - point.sample / self._rate
         return Checkpoint(point.place.offset, seconds, point.place.prelude, self._base.engine, skip)
+
+    def _decode_into(self, pcm: bytearray) -> None:
+        with suppress(Ended):
+            for packet in self._packets:
+                if packet is None:
+                    return
+                pcm += self._decoded(packet)
+                if len(pcm) > self._allowed:
+                    raise AudioError(f"The {self._container} audio is longer than its bytes can be.")
 
     def _decoded(self, packet: Packet) -> bytes:
         if not packet.data:  # to a decoder that means the end
