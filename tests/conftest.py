@@ -141,6 +141,13 @@ def korean_pcm() -> bytes:
         return bytes(recording.readframes(recording.getnframes()))
 
 
+@pytest.fixture(scope="session")
+def english_pcm(speech_dir: Path) -> bytes:
+    """5.9 s of English without a pause: 16 kHz mono PCM."""
+    with wave.open(str(speech_dir / "en" / "leopard" / "test.wav")) as recording:
+        return bytes(recording.readframes(recording.getnframes()))
+
+
 def wav_of(pcm: bytes, rate: int = 16_000) -> bytes:
     """A WAV file of mono PCM."""
     file = io.BytesIO()

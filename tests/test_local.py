@@ -4,9 +4,7 @@ import asyncio
 import json
 import threading
 from itertools import pairwise
-from pathlib import Path
 
-import numpy as np
 import pytest
 
 from server.engines.base import BYTES_PER_SECOND, SAMPLE_RATE
@@ -17,32 +15,22 @@ from server.models import Final, Interim, Recognition, SessionConfig, SpeechEnde
 from tests.conftest import connect, finish, open_session, read_to_end, run_server, upload
 from tests.conftest import finals as published
 from tests.local_engine import (
+    GAP,
+    KOREAN,
     PATIENCE,
+    QUILTER,
     SharedEngine,
     StandIn,
-    at_level,
     collected,
     finals,
     load_local_engine,
-    read_pcm,
     recognise,
-    silence,
 )
-
-KOREAN = "그는 이리저리 피하면서 길 한 옆으로 걸어갔다"
-QUILTER = "Mr. Quilter is the apostle of the middle classes and we are glad to welcome his gospel"
-GAP = silence(1.5)
 
 
 @pytest.fixture(scope="session")
 def engine() -> SharedEngine:
     return load_local_engine()
-
-
-@pytest.fixture(scope="session")
-def english_pcm(speech_dir: Path) -> bytes:
-    """5.9 s of English without a pause."""
-    return read_pcm(speech_dir / "en" / "leopard" / "test.wav")
 
 
 class HeldWhisper(StandIn):
@@ -275,68 +263,6 @@ async def test_a_language_that_nobody_knows_is_refused_with_those_that_are(engin
     assert answer.status_code == 422
     supported = answer.json()["detail"].split("supported: ")[1].split(", ")
     assert {"ko", "en", "ja", "multi"} < set(supported)
-
-
-# --- what nobody said -----------------------------------------------------------------------------------------------
-
-
-def noise(kind: str, seconds: float = 20.0) -> bytes:
-    dice = np.random.default_rng(7)
-    count = round(seconds * SAMPLE_RATE)
-    samples = dice.normal(0, 2000, count)
-    if kind == "silence":
-        samples = np.zeros(count)
-    elif kind == "pink":
-        spectrum = np.fft.rfft(samples)
-        samples = np.fft.irfft(spectrum / np.sqrt(np.maximum(1, np.arange(len(spectrum)))), count)
-        samples *= 2000 / samples.std()
-    elif kind == "clicks":
-        ring = np.exp(-np.arange(400) / 40)
-        strokes = np.zeros(count)
-        strokes[dice.integers(0, count - len(ring), 6 * round(seconds))] = 4
-        samples = samples * np.convolve(strokes, ring)[:count]
-    return bytes(samples.clip(-32768, 32767).astype("<i2").tobytes())
-
-
-@pytest.mark.parametrize("language", ["ko", "en"])
-@pytest.mark.parametrize("kind", ["silence", "white", "pink", "clicks"])
-async def test_noise_says_nothing(engine: SharedEngine, kind: str, language: str) -> None:
-    recognitions = await recognise(engine, noise(kind), language)
-    assert recognitions
-    assert all(isinstance(each, Final) and not each.text for each in recognitions)
-
-
-@pytest.mark.parametrize(("kind", "language"), [("silence", "ko"), ("silence", "en"), ("white", "en")])
-async def test_nor_does_noise_that_is_taken_for_speech(
-    engine: SharedEngine, monkeypatch: pytest.MonkeyPatch, kind: str, language: str
-) -> None:
-    monkeypatch.setattr("server.engines.vad.VadStream.probabilities", lambda _, pcm: [0.9] * (len(pcm) // 1024))
-    recognitions = await recognise(engine, noise(kind, 6.0), language, patiently=True)
-    assert any(isinstance(each, SpeechStarted) for each in recognitions)
-    assert not [each for each in recognitions if isinstance(each, Interim | Final) and each.text]
-
-
-async def test_quiet_korean_is_heard(engine: SharedEngine, korean_pcm: bytes) -> None:
-    (final,) = finals(await recognise(engine, GAP + at_level(korean_pcm, -30) + GAP))
-    assert agreement(final.text, KOREAN) > 0.8
-
-
-@pytest.mark.speech
-async def test_quiet_english_is_heard(engine: SharedEngine, english_pcm: bytes) -> None:
-    (final,) = finals(await recognise(engine, GAP + at_level(english_pcm, -30) + GAP, "en"))
-    assert agreement(final.text, QUILTER) > 0.9
-
-
-@pytest.mark.parametrize("samples", [1, 160])
-async def test_a_scrap_of_audio_is_no_failure(
-    engine: SharedEngine, monkeypatch: pytest.MonkeyPatch, samples: int
-) -> None:
-    """An utterance that was cut because of its length goes on, and the audio ends."""
-    monkeypatch.setattr("server.engines.vad.VadStream.probabilities", lambda _, pcm: [0.9] * (len(pcm) // 1024))
-    monkeypatch.setattr(engine.settings, "max_utterance_seconds", 1.6)
-    recognitions = await recognise(engine, silence(1.6 + samples / SAMPLE_RATE), "en")
-    assert isinstance(recognitions[-1], Final)
-    assert recognitions[-1].through == pytest.approx(1.6 + samples / SAMPLE_RATE)
 
 
 # --- recovery -------------------------------------------------------------------------------------------------------
