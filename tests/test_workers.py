@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -10,6 +11,7 @@ from concurrent.futures import CancelledError, Future
 import pytest
 
 from server.engines.workers import LONG_NICENESS, NICENESS, TRIM_JOBS, Priority, Workers
+from tests.conftest import ROOT
 
 PATIENCE = 10.0
 """Seconds after which what should have happened never will."""
@@ -210,6 +212,15 @@ def test_freed_memory_is_handed_back_every_so_many_long_jobs(
         workers.submit(Priority.AUDIO, lambda: None).result(PATIENCE)
         workers.submit(Priority.FINAL, lambda: None).result(PATIENCE)
     assert handed_back.wait(PATIENCE)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads are counted in /proc")
+def test_numpy_has_no_threads_beside_ours() -> None:
+    """Those of its OpenBLAS wait for work by spinning."""
+    program = "import server, numpy, os; print(len(os.listdir('/proc/self/task')))"
+    environment = {name: value for name, value in os.environ.items() if name != "OPENBLAS_NUM_THREADS"}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == b"1"
 
 
 def test_without_a_number_there_is_a_thread_for_each_processor() -> None:
