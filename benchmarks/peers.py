@@ -16,6 +16,8 @@ from typing import Any, Protocol, Self
 from websockets.asyncio.client import ClientConnection, connect
 
 from client.stt_client import Session, STTClient
+from server.engines.endpointing import endpointing_seconds
+from server.models import SessionConfig
 
 START_SECONDS = 120
 STOP_SECONDS = 10
@@ -94,6 +96,7 @@ class Ours(_Server):
     def __init__(self, language: str, sessions: int = 1000, **config: Any) -> None:
         super().__init__()
         self._config = {"language": language, **config}
+        self.endpointing = endpointing_seconds(SessionConfig(**self._config), None)
         self._sessions = sessions
         self._client: STTClient | None = None
 
@@ -135,6 +138,8 @@ class VoskServer(_Server):
     """alphacep/vosk-server's websocket script with the packaged Korean model, in a ``python`` of its own."""
 
     name = "vosk-server"
+    endpointing = 0.5
+    """Seconds: the model's ``rule2.min-trailing-silence``."""
 
     def __init__(self, script: Path, python: Path) -> None:
         super().__init__()
