@@ -3,8 +3,9 @@
     python -m benchmarks.latency speech/manifest.tsv --language ko --sessions 1 2 4 6
 
 First interim: from the onset of speech (as the VAD finds it in the recording) to the first text of the utterance.
-Final: from the end of speech to the final, so it holds the endpointing (800 ms for Korean); what comes on top of that is
-the lag. All are taken at the client, on the clock on which the audio is played. CPU seconds are the server process's, per second of audio.
+Final: from the end of speech to the final, so it holds the endpointing (800 ms for Korean); what comes on top of that
+is the lag. All are taken at the client, on the clock on which the audio is played. CPU seconds are the server
+process's, per second of audio.
 ``--session-each`` opens a new session for every recording, as push-to-talk does, instead of one for all of them; then
 the recording's own silence is all there is before its first word.
 ``--endpointing-ms`` and ``--one-pass`` ask our sessions for other than their defaults: vosk-server ends an utterance

@@ -244,10 +244,16 @@ async def test_a_guess_that_is_not_sure_waits_for_more_speech(engine: Engine, mo
     ends = []
     for sure in (0.0, 1.1):
         monkeypatch.setattr("server.engines.vosk.GUESSES", ((0.256, sure), (0.416, 0.0)))
-        started, first, *_ = await recognise(engine, SPEECH)
+        started, first, *_ = await recognise(engine, SPEECH, step=FRAME_BYTES)
         assert isinstance(started, SpeechStarted) and isinstance(first, Interim)
         ends.append(first.end - started.start)
     assert ends == pytest.approx([0.256, 0.416], abs=0.001)
+
+
+async def test_a_guess_hears_all_that_has_come(engine: Engine) -> None:
+    started, first, *_ = await recognise(engine, SPEECH, step=10 * FRAME_BYTES)
+    assert isinstance(started, SpeechStarted) and isinstance(first, Interim)
+    assert round(first.end / FRAME_SECONDS) % 10 == 0
 
 
 async def test_two_streams_at_once_do_not_mix(engine: Engine) -> None:

@@ -150,7 +150,15 @@ class LocalRecognizer:
 
     def _decode(self, segments: Iterator[Segment]) -> list[Step]:
         with self._busy:
-            return [] if self._closed else [step for segment in segments for step in self._take(segment)]
+            return [] if self._closed else [*self._steps(segments)]
+
+    def _steps(self, segments: Iterator[Segment]) -> Iterator[Step]:
+        for segment in segments:
+            yield from self._take(segment)
+        if self._utterance is not None and self._utterance.first is not None:
+            guess = self._utterance.first.guess()
+            if guess is not None:
+                yield guess
 
     def _take(self, segment: Segment) -> Iterator[Step]:
         utterance = self._utterance

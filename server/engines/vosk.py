@@ -32,6 +32,8 @@ CHUNK_FRAMES = 9
 """Of 10 ms that the network takes at a time. Kaldi's own 21 save a fifth of its work; text comes 0.3 s later then."""
 GUESSES = ((0.16, 0.9), (0.224, 0.9), (0.256, 0.0), (0.416, 0.0))
 """Seconds of speech after which the first word is guessed at, until there is one, and how sure the guess has to be."""
+LISTEN_SECONDS = 0.7
+"""Seconds of speech that wait for a guess at most."""
 REQUIRED = ("am/final.mdl", "conf/mfcc.conf", "conf/model.conf")
 WARM_UP_SPEECH = Path(__file__).parents[2] / "samples" / "ko.wav"
 
@@ -104,35 +106,47 @@ class VoskUtterance:
         self._waiting = bytearray()
         self._newest = ""
         self._audio_start = started.audio_start
-        pre_roll = started.start - started.audio_start
-        self._guesses = deque((round((pre_roll + after) * BYTES_PER_SECOND), sure) for after, sure in GUESSES)
+        self._start_byte = round((started.start - started.audio_start) * BYTES_PER_SECOND)
+        self._guesses = deque((self._byte(after), sure) for after, sure in GUESSES)
         self._heard_bytes = 0
         self._lent: Lent | None = vosk.pool.take()
 
     def accept(self, pcm: bytes) -> Interim | None:
-        """The hypothesis if it has changed."""
+        """The hypothesis if it has changed. None in the first moment: that is for ``guess``."""
         self._waiting += pcm
-        heard = self._guess() if self._guesses else self._listen()
+        if self._guesses and len(self._waiting) < self._byte(LISTEN_SECONDS):
+            return None
+        self._guesses.clear()
+        return self._changed(self._listen())
+
+    def guess(self) -> Interim | None:
+        """The first word, half a second before the model would say it: by pretending that no more follows.
+
+        For when there is no more audio just now. What the recognizer is given for it is given to it once more later.
+        """
+        assert self._lent is not None
+        due = [sure for at, sure in self._guesses if at <= len(self._waiting)]
+        if not due:
+            return None
+        for _ in due:
+            self._guesses.popleft()
+        self._lent.feed(bytes(self._waiting))
+        words = self._lent.words()
+        if not words or min(each["conf"] for each in words) < due[-1]:
+            return None
+        self._guesses.clear()
+        self._heard_bytes = len(self._waiting)
+        return self._changed(" ".join(each["word"] for each in words))
+
+    def _byte(self, after: float) -> int:
+        """Where in the utterance's audio there have been so many seconds of speech."""
+        return self._start_byte + round(after * BYTES_PER_SECOND)
+
+    def _changed(self, heard: str) -> Interim | None:
         if not heard or heard == self._newest:
             return None
         self._newest = heard
-        self._guesses.clear()
         return self._interim(heard)
-
-    def _guess(self) -> str:
-        """The first word, half a second before the model would say it: by pretending that no more follows.
-
-        What the recognizer is given for it is given to it once more later.
-        """
-        assert self._lent is not None
-        through, sure = self._guesses[0]
-        if len(self._waiting) < through:
-            return ""
-        self._guesses.popleft()
-        self._lent.feed(bytes(self._waiting[:through]))
-        words = self._lent.words()
-        self._heard_bytes = through
-        return " ".join(each["word"] for each in words) if all(each["conf"] >= sure for each in words) else ""
 
     def _listen(self) -> str:
         """Decode whole blocks."""

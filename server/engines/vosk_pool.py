@@ -36,7 +36,8 @@ class Lent:
         began = self._fed_bytes / BYTES_PER_SECOND  # Kaldi's clock has run since the recognizer was made
         self._fed_bytes += self.utterance_bytes
         self.utterance_bytes = 0
-        return [each | {"start": each["start"] - began, "end": each["end"] - began} for each in found]
+        # to the millisecond: Kaldi's clock is not exact
+        return [each | {name: round(each[name] - began, 3) for name in ("start", "end")} for each in found]
 
 
 class RecognizerPool:
