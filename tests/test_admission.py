@@ -59,7 +59,7 @@ def test_the_embedded_engine_measures_what_it_can_carry(engine: SharedEngine) ->
 
 
 @pytest.mark.parametrize(
-    ("cost", "threads", "most"), [(0.19, 2, 6), (0.39, 2, 3), (0.39, 8, 12), (0.55, 1, 1), (3.0, 1, 1)]
+    ("cost", "threads", "most"), [(0.14, 2, 6), (0.29, 2, 3), (0.29, 8, 12), (0.4, 1, 1), (3.0, 1, 1)]
 )
 async def test_the_dearer_speech_is_the_fewer_sessions_there_are(
     local_engine: Callable[..., LocalEngine], cost: float, threads: int, most: int

@@ -145,7 +145,8 @@ def test_no_module_is_a_drawer_for_everything() -> None:
 def test_only_the_settings_look_at_the_environment() -> None:
     def looking() -> Iterator[str]:
         for module in MODULES:
-            if module != "server.settings" and module.startswith("server"):
+            # the package itself writes one variable, for numpy, before anything else is imported
+            if module not in ("server", "server.settings") and module.startswith("server"):
                 for node in ast.walk(TREES[module]):
                     if isinstance(node, ast.Attribute) and node.attr in ("environ", "getenv", "environb"):
                         yield module

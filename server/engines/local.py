@@ -21,9 +21,9 @@ from server.models import SessionConfig
 from server.settings import Settings
 
 DETECT = "multi"
-USABLE = 0.6
-"""Of the processors, for recognition at the cost of the trial. Real talk costs a third more (words that are new, passes
-begun at a pause that was none), and a fifth is left for HTTP and for bad moments."""
+USABLE = 0.47
+"""Of the processors, for recognition at the cost of the trial. Real talk costs three quarters more (words that are new,
+guesses, passes begun at a pause that was none), and a fifth is left for HTTP and for bad moments."""
 TRIALS = 2
 
 

@@ -7,7 +7,6 @@ later ones (it builds its search graph as it goes), so a few warm ones serve all
 import json
 import tempfile
 import wave
-from collections import deque
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -107,7 +106,7 @@ class VoskUtterance:
         self._newest = ""
         self._audio_start = started.audio_start
         self._start_byte = round((started.start - started.audio_start) * BYTES_PER_SECOND)
-        self._guesses = deque((self._byte(after), sure) for after, sure in GUESSES)
+        self._guesses = [(self._byte(after), sure) for after, sure in GUESSES]
         self._heard_bytes = 0
         self._lent: Lent | None = vosk.pool.take()
 
@@ -128,8 +127,7 @@ class VoskUtterance:
         due = [sure for at, sure in self._guesses if at <= len(self._waiting)]
         if not due:
             return None
-        for _ in due:
-            self._guesses.popleft()
+        del self._guesses[: len(due)]
         self._lent.feed(bytes(self._waiting))
         words = self._lent.words()
         if not words or min(each["conf"] for each in words) < due[-1]:
