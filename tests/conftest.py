@@ -25,6 +25,7 @@ from tests.fake_engine import FakeEngine
 ROOT = Path(__file__).parent.parent
 SPEECH_DIR = Path(os.environ.get("STT_SPEECH_DIR") or ROOT.parent / "shared" / "speech")
 KOREAN_WAV = ROOT / "samples" / "ko.wav"
+KOREAN_TEXT = "그는 이리저리 피하면서 길 한 옆으로 걸어갔다"
 LIVE_DEEPGRAM_KEY = os.environ.get("DEEPGRAM_API_KEY", "").strip()
 LIVE_DEEPGRAM_URL = os.environ.get("DEEPGRAM_BASE_URL", "wss://api.deepgram.com")
 """For the tests that are marked so; no other sees them."""

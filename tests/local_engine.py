@@ -22,7 +22,6 @@ PATIENCE = 30.0
 """Seconds after which what should have happened never will."""
 STEP_BYTES = BYTES_PER_SECOND // 10
 THREADS = 2
-KOREAN = "그는 이리저리 피하면서 길 한 옆으로 걸어갔다"
 QUILTER = "Mr. Quilter is the apostle of the middle classes and we are glad to welcome his gospel"
 GAP = bytes(BYTES_PER_SECOND * 3 // 2)
 """Silence that ends an utterance in any language."""

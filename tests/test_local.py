@@ -12,11 +12,10 @@ from server.engines.phantom import agreement
 from server.engines.whisper import Whisper
 from server.engines.workers import Priority
 from server.models import Final, Interim, Recognition, SessionConfig, SpeechEnded, SpeechStarted
-from tests.conftest import connect, finish, open_session, read_to_end, run_server, upload
+from tests.conftest import KOREAN_TEXT, connect, finish, open_session, read_to_end, run_server, upload
 from tests.conftest import finals as published
 from tests.local_engine import (
     GAP,
-    KOREAN,
     PATIENCE,
     QUILTER,
     SharedEngine,
@@ -86,7 +85,7 @@ async def test_korean_is_guessed_by_vosk_and_final_by_whisper(engine: SharedEngi
     last = interims[-1]
     assert isinstance(last, Interim)
     assert by_vosk.text.startswith(last.text)
-    assert agreement(final.text, KOREAN) > agreement(by_vosk.text, KOREAN)
+    assert agreement(final.text, KOREAN_TEXT) > agreement(by_vosk.text, KOREAN_TEXT)
     assert final.text.endswith(".") and not by_vosk.text.endswith(".")
 
 

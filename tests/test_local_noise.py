@@ -6,9 +6,9 @@ import pytest
 from server.engines.base import SAMPLE_RATE
 from server.engines.phantom import agreement
 from server.models import Final, Interim, SpeechStarted
+from tests.conftest import KOREAN_TEXT
 from tests.local_engine import (
     GAP,
-    KOREAN,
     QUILTER,
     SharedEngine,
     at_level,
@@ -62,7 +62,7 @@ async def test_nor_does_noise_that_is_taken_for_speech(
 
 async def test_quiet_korean_is_heard(engine: SharedEngine, korean_pcm: bytes) -> None:
     (final,) = finals(await recognise(engine, GAP + at_level(korean_pcm, -30) + GAP))
-    assert agreement(final.text, KOREAN) > 0.8
+    assert agreement(final.text, KOREAN_TEXT) > 0.8
 
 
 @pytest.mark.speech

@@ -16,12 +16,11 @@ import pytest
 from playwright.async_api import FrameLocator, Page, async_playwright, expect
 
 from tests.browser import CHROMIUM, DENY, FLAGS, needs_chromium, playing
-from tests.conftest import ROOT, STUCK_SECONDS, connect, run_server, wav_of
+from tests.conftest import KOREAN_TEXT, ROOT, STUCK_SECONDS, connect, run_server, wav_of
 from tests.fake_engine import FakeEngine, said, silence, speech
 from tests.streamlit_talk import NOWHERE, open_session
 
 pytestmark = [pytest.mark.browser, needs_chromium, pytest.mark.timeout(240)]
-SPOKEN = "그는 이리저리 피하면서 길 한 옆으로 걸어갔다"
 MAX_CER = 0.35
 """Per sentence; a microphone is heard a little differently each time."""
 CUE = re.compile(r"(\d+)\n\d\d:\d\d:\d\d,\d{3} --> \d\d:\d\d:\d\d,\d{3}\n(.+?)\n\n", re.DOTALL)
@@ -100,7 +99,7 @@ class App:
         await self.press("Stop recording")
         await expect(self.page.get_by_text("Complete")).to_be_visible()
         for text in await self.finals.all_inner_texts():
-            assert jiwer.cer(SPOKEN.replace(" ", ""), text.replace(" ", "").rstrip(".")) < MAX_CER, text
+            assert jiwer.cer(KOREAN_TEXT.replace(" ", ""), text.replace(" ", "").rstrip(".")) < MAX_CER, text
 
     async def press(self, name: str) -> None:
         await self.microphone.get_by_role("button", name=name).click()

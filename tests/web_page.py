@@ -10,9 +10,8 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser import BEEPING, ClockEngine, chromium
-from tests.conftest import run_server
+from tests.conftest import KOREAN_TEXT, run_server
 
-SPOKEN = "그는 이리저리 피하면서 길 한 옆으로 걸어갔다"
 MAX_CER = 0.35
 """Per sentence; a microphone is heard a little differently each time."""
 KOREAN: dict[str, Any] = {"locale": "ko-KR"}
@@ -52,7 +51,7 @@ def finish(page: Page, stop: str = "Stop", record: str = "Record") -> None:
 def assert_understood(texts: list[str], times: int) -> None:
     assert len(texts) == times, texts
     for text in texts:
-        assert jiwer.cer(SPOKEN.replace(" ", ""), re.sub(r"[ .]", "", text)) < MAX_CER, text
+        assert jiwer.cer(KOREAN_TEXT.replace(" ", ""), re.sub(r"[ .]", "", text)) < MAX_CER, text
 
 
 def assert_gapless(page: Page) -> None:

@@ -155,8 +155,9 @@ class LocalRecognizer:
     def _steps(self, segments: Iterator[Segment]) -> Iterator[Step]:
         for segment in segments:
             yield from self._take(segment)
-        if self._utterance is not None and self._utterance.first is not None:
-            guess = self._utterance.first.guess()
+        first = self._utterance.first if self._utterance else None
+        if first is not None and self._config.interim_results:
+            guess = first.guess()
             if guess is not None:
                 yield guess
 

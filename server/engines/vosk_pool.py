@@ -3,7 +3,7 @@
 import json
 import queue
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import vosk
@@ -22,7 +22,7 @@ class Lent:
     kaldi: vosk.KaldiRecognizer
     utterances: int = 0
     utterance_bytes: int = 0
-    _fed_bytes: int = 0
+    _fed_bytes: int = field(default=0, init=False)
 
     def feed(self, pcm: bytes) -> None:
         # the answer would be Kaldi's own endpointing, which is not ours
@@ -93,5 +93,6 @@ class RecognizerPool:
         if lent.utterances >= YOUNGEST_RECYCLED and resident_mb() > self._memory_mb:
             self._later(self.fill)
         else:
-            lent.words()  # of an utterance that was given up: only this drops the audio with it
+            if lent.utterance_bytes:
+                lent.words()  # of an utterance that was given up: only this drops the audio with it
             self._idle.put(lent)
