@@ -70,8 +70,9 @@ class Settings(BaseSettings):
     """Sessions that the embedded engine takes at once; 0: what it measures itself to be able to when it starts."""
     vosk_model: Path | None = None
     """Folder of the Korean model; empty: the packaged one."""
-    vosk_pool: int = Field(3, ge=1)
-    """Warm recognizers made when the server starts; there will be one more than are in use at once."""
+    vosk_pool: int = Field(0, ge=0)
+    """Korean recognizers that are kept warm, made one by one after the start; 0: one for each session that the
+    machine can carry. When all are in use one more is made."""
     vosk_memory_mb: int = Field(3000, ge=500)
     """While the process holds more than this, used recognizers are replaced by fresh ones, which are smaller."""
 

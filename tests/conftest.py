@@ -99,8 +99,11 @@ def settings_of(**values: Any) -> Settings:
 
 @pytest.fixture(scope="session")
 def korean_server() -> Iterator[str]:
-    """A server with the real embedded engine. It takes seconds to load, so all tests share it."""
-    with run_server(settings={"heartbeat_seconds": 0.2, "vosk_pool": 1}) as url:
+    """A server with the real embedded engine. It takes seconds to load, so all tests share it.
+
+    It takes the sessions of all of them, however little the machine can do in the moment of its start.
+    """
+    with run_server(settings={"heartbeat_seconds": 0.2, "vosk_pool": 1, "local_sessions": 64}) as url:
         yield url
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from server.engines.base import Capabilities
 from server.engines.local import LocalEngine
+from server.engines.vosk_pool import RecognizerPool
 from server.errors import EngineError
 from server.settings import Settings
 from tests.conftest import connect, finals, finish, open_session, read_to_end, run_server, stream, upload
@@ -27,7 +28,7 @@ def local_engine(engine: SharedEngine, monkeypatch: pytest.MonkeyPatch) -> Calla
     def make(cost: float = 0.3, **settings: Any) -> LocalEngine:
         monkeypatch.setattr(LocalEngine, "_load", lambda _: engine.models)
         monkeypatch.setattr(LocalEngine, "_cost", lambda _: cost)
-        return LocalEngine(Settings(_env_file=None, **settings))
+        return LocalEngine(Settings(_env_file=None, **({"vosk_pool": 1} | settings)))
 
     return make
 
@@ -77,6 +78,18 @@ async def test_who_runs_the_server_may_know_better(
     local = local_engine(cost=3.0, local_sessions=Settings(_env_file=None).local_sessions)
     await local.prewarm()
     assert local.capabilities.max_sessions == 7
+    await local.aclose()
+
+
+@pytest.mark.parametrize(("wanted", "kept"), [(0, 6), (2, 2)])
+async def test_there_is_a_warm_recognizer_for_each_session_that_the_machine_carries(
+    local_engine: Callable[..., LocalEngine], monkeypatch: pytest.MonkeyPatch, wanted: int, kept: int
+) -> None:
+    counts: list[int] = []
+    monkeypatch.setattr(RecognizerPool, "keep", lambda _, count: counts.append(count))
+    local = local_engine(cost=0.14, recognition_threads=2, vosk_pool=wanted, local_sessions=1000)
+    await local.prewarm()
+    assert counts == [kept]
     await local.aclose()
 
 

@@ -42,7 +42,7 @@ class Engine:
 @pytest.fixture(scope="module")
 def engine() -> Iterator[Engine]:
     """One thread and one warm recognizer: jobs come one after the other, and a recognizer that is lost is missed."""
-    settings = Settings(_env_file=None, vosk_pool=1)
+    settings = Settings(_env_file=None)
     workers = Workers(1)
     vosk = Vosk(settings, workers)
     vosk.pool._growing = True  # it stays the only one
@@ -358,5 +358,5 @@ def test_where_nobody_may_make_links_the_model_is_loaded_as_it_is(monkeypatch: p
         raise OSError("A required privilege is not held by the client")
 
     monkeypatch.setattr(Path, "symlink_to", refuse)
-    pool = Vosk(Settings(_env_file=None, vosk_pool=1), Workers(1)).pool
+    pool = Vosk(Settings(_env_file=None), Workers(1)).pool
     assert pool.take() is not None

@@ -1,6 +1,7 @@
 """The pool of Kaldi recognizers: how many there are, who gets which, and when one is replaced."""
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import pytest
 
@@ -16,27 +17,74 @@ class Kaldi:
     def Reset(self) -> None: ...
 
 
-def pool_of(size: int, memory_mb: float) -> tuple[RecognizerPool, list[Lent], list[Callable[[], None]]]:
+@dataclass
+class Jobs:
+    """What was to be done later."""
+
+    waiting: list[Callable[[], None]] = field(default_factory=list)
+
+    def do_all(self) -> None:
+        while self.waiting:
+            self.waiting.pop(0)()
+
+
+def pool_of(memory_mb: float = 1e6) -> tuple[RecognizerPool, list[Lent], Jobs]:
+    """A pool with one recognizer, all that were ever made, and its jobs."""
     made: list[Lent] = []
-    later: list[Callable[[], None]] = []
+    jobs = Jobs()
 
     def make() -> Lent:
         made.append(Lent(Kaldi()))
         return made[-1]
 
-    return RecognizerPool(make, size=size, memory_mb=memory_mb, later=later.append), made, later
+    pool = RecognizerPool(make, memory_mb=memory_mb, later=jobs.waiting.append)
+    pool.add()
+    return pool, made, jobs
 
 
-def test_a_pool_keeps_some_makes_more_when_they_are_needed_and_lends_the_last_that_came_back() -> None:
-    pool, made, _ = pool_of(2, memory_mb=1e6)
-    pool.fill()
-    pool.fill()
-    assert len(made) == 2
+def test_nobody_waits_for_a_recognizer_and_the_last_that_came_back_is_lent_first() -> None:
+    pool, made, _ = pool_of()
     taken = [pool.take() for _ in range(3)]
     assert len({id(lent) for lent in taken}) == len(made) == 3
     for lent in taken:
         pool.give_back(lent)
     assert pool.take() is taken[-1]
+
+
+def test_those_that_are_kept_are_made_one_by_one_with_room_for_other_jobs_between() -> None:
+    pool, made, jobs = pool_of()
+    pool.keep(4)
+    for count in (2, 3, 4):
+        (job,) = jobs.waiting
+        jobs.waiting.clear()
+        job()
+        assert len(made) == count
+    assert jobs.waiting == []
+
+
+def test_a_recognizer_in_use_counts_among_those_that_are_kept() -> None:
+    pool, made, jobs = pool_of()
+    pool.keep(3)
+    pool.take()
+    jobs.do_all()
+    assert len(made) == 3
+
+
+def test_no_more_are_made_than_memory_allows() -> None:
+    pool, made, jobs = pool_of(memory_mb=0.0)
+    pool.keep(4)
+    pool.take()
+    assert (len(made), jobs.waiting) == (1, [])
+
+
+def test_who_takes_the_last_has_one_more_made() -> None:
+    pool, made, jobs = pool_of()
+    pool.take()
+    jobs.do_all()
+    assert len(made) == 2
+    pool.take()
+    jobs.do_all()
+    assert len(made) == 3, "nobody has to wait for the third"
 
 
 @pytest.mark.parametrize(
@@ -46,30 +94,13 @@ def test_a_pool_keeps_some_makes_more_when_they_are_needed_and_lends_the_last_th
 def test_only_a_used_recognizer_is_replaced_and_only_above_the_limit(
     memory_mb: float, utterances: int, replaced: bool
 ) -> None:
-    pool, made, later = pool_of(1, memory_mb)
-    pool.fill()
+    pool, made, jobs = pool_of(memory_mb)
     first = pool.take()
+    jobs.waiting.clear()  # to make another for when the first is in use
     for _ in range(utterances - 1):
         pool.give_back(first)
         assert pool.take() is first
     pool.give_back(first)
-    later[:] = [job for job in later if job != pool._grow]
-    for job in later:
-        job()
+    jobs.do_all()
     assert len(made) == 1 + replaced
     assert (pool.take() is not first) is replaced
-
-
-@pytest.mark.parametrize(("memory_mb", "more"), [(1e6, 1), (0.0, 0)])
-def test_who_takes_the_last_has_one_more_made_if_memory_allows(memory_mb: float, more: int) -> None:
-    pool, made, later = pool_of(2, memory_mb)
-    pool.fill()
-    pool.take()
-    assert later == []
-    pool.take()
-    assert (len(made), len(later)) == (2, more)
-    for job in later:
-        job()
-    assert len(made) == 2 + more
-    pool.take()
-    assert len(made) == 3, "nobody has to wait for the third if it has been made"

@@ -24,7 +24,8 @@ DETECT = "multi"
 USABLE = 0.47
 """Of the processors, for recognition at the cost of the trial. Real talk costs three quarters more (words that are new,
 guesses, passes begun at a pause that was none), and a fifth is left for HTTP and for bad moments."""
-TRIALS = 2
+TRIALS = 5
+"""The best of which counts: something else may run on the machine in that moment."""
 
 
 class LocalEngine:
@@ -41,13 +42,15 @@ class LocalEngine:
             self._models = await self._workers.run(Priority.UPKEEP, self._load)
             languages = self._models.whisper.languages | {LANGUAGE, DETECT}
             cost = await self._workers.run(Priority.UPKEEP, self._cost)
+            carried = max(1, int(self._workers.threads * USABLE / cost))
             self.capabilities = Capabilities(
                 languages=languages,
                 keywords=True,
                 punctuate=True,
                 two_pass_languages=frozenset({LANGUAGE}),
-                max_sessions=self._settings.local_sessions or max(1, int(self._workers.threads * USABLE / cost)),
+                max_sessions=self._settings.local_sessions or carried,
             )
+            self._models.vosk.pool.keep(self._settings.vosk_pool or carried)
 
     @asynccontextmanager
     async def open(self, config: SessionConfig, start: float) -> AsyncIterator[LocalRecognizer]:
@@ -73,7 +76,7 @@ class LocalEngine:
         return Models(vad, Vosk(self._settings, self._workers), whisper)
 
     def _cost(self) -> float:
-        """CPU seconds that a second of uninterrupted speech costs here, by both passes; the best of two trials."""
+        """CPU seconds that a second of uninterrupted speech costs here, by both passes."""
         assert self._models is not None
         pcm = warm_up_speech()
         seconds = len(pcm) / BYTES_PER_SECOND

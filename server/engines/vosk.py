@@ -50,11 +50,10 @@ class Vosk:
         self.spacing = KoreanSpacing()
         self.pool = RecognizerPool(
             lambda: _new_recognizer(model),
-            size=settings.vosk_pool,
             memory_mb=settings.vosk_memory_mb,
-            later=lambda fill: workers.submit(Priority.UPKEEP, fill),
+            later=lambda job: workers.submit(Priority.UPKEEP, job),
         )
-        self.pool.fill()
+        self.pool.add()
 
 
 def _load(path: Path) -> vosk.Model:

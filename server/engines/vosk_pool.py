@@ -2,6 +2,7 @@
 
 import json
 import queue
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -41,32 +42,36 @@ class Lent:
 
 
 class RecognizerPool:
-    """Safe to be shared by threads. ``make`` gives a warm recognizer and takes its time.
+    """Safe to be shared by threads. ``make`` gives a warm recognizer and takes its time; ``later`` has a job done.
 
     A recognizer's memory grows with every new word it meets (to about 300 MB). One that has served a while and is
-    given back while the process holds more than ``memory_mb`` is freed, and ``later`` is asked to make a fresh one.
+    given back while the process holds more than ``memory_mb`` is freed, and a fresh one made later.
     """
 
     def __init__(
         self,
         make: Callable[[], Lent],
         *,
-        size: int,
         memory_mb: float,
         later: Callable[[Callable[[], None]], object],
     ) -> None:
         self._make = make
-        self._size = size
         self._memory_mb = memory_mb
         self._later = later
         self._idle: queue.LifoQueue[Lent] = queue.LifoQueue()
+        self._kept = 1
+        self._alive = 0
+        self._counting = threading.Lock()
         self._growing = False
 
-    def fill(self) -> None:
-        """Make as many as are kept."""
-        return_freed_memory()
-        while self._idle.qsize() < self._size:
-            self._idle.put(self._make())
+    def add(self) -> None:
+        """Make one."""
+        self._idle.put(self._new())
+
+    def keep(self, count: int) -> None:
+        """Have so many, in use or not, as soon as there is time to make them and while memory allows."""
+        self._kept = count
+        self._grow_later()
 
     def take(self) -> Lent:
         """A warm one if there is one, else a new one: nobody waits for another's utterance to end.
@@ -76,23 +81,41 @@ class RecognizerPool:
         try:
             lent = self._idle.get_nowait()
         except queue.Empty:
-            lent = self._make()
-        if self._idle.empty() and not self._growing and resident_mb() < self._memory_mb:
-            self._growing = True
-            self._later(self._grow)
+            lent = self._new()
+        self._grow_later()
         return lent
-
-    def _grow(self) -> None:
-        try:
-            self._idle.put(self._make())
-        finally:
-            self._growing = False
 
     def give_back(self, lent: Lent) -> None:
         lent.utterances += 1
         if lent.utterances >= YOUNGEST_RECYCLED and resident_mb() > self._memory_mb:
-            self._later(self.fill)
+            self._count(-1)
+            self._later(self._replace)
         else:
             if lent.utterance_bytes:
                 lent.words()  # of an utterance that was given up: only this drops the audio with it
             self._idle.put(lent)
+
+    def _grow_later(self) -> None:
+        wanted = self._idle.empty() or self._alive < self._kept
+        if wanted and not self._growing and resident_mb() < self._memory_mb:
+            self._growing = True
+            self._later(self._grow)
+
+    def _grow(self) -> None:
+        try:
+            self.add()
+        finally:
+            self._growing = False
+        self._grow_later()  # a job for each: what else there is to do goes between
+
+    def _replace(self) -> None:
+        return_freed_memory()
+        self.add()
+
+    def _new(self) -> Lent:
+        self._count(1)
+        return self._make()
+
+    def _count(self, change: int) -> None:
+        with self._counting:
+            self._alive += change
