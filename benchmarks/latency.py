@@ -26,13 +26,15 @@ import numpy as np
 
 from benchmarks.engine_run import read_manifest
 from benchmarks.peers import Ours, Player, VoskServer
-from server.engines.base import BYTES_PER_SECOND
+from server.engines.base import BYTES_PER_SECOND, SAMPLE_RATE
 from server.engines.endpointing import Ended, Endpointer, Started
 from server.engines.vad import VoiceActivityDetector
 
 CHUNK_SECONDS = 0.1
 GAP_SECONDS = 1.0
 """Silence around a recording: longer than any endpointing."""
+PHASE_SECONDS = 0.037
+"""Each recording begins so much later within an upload than the one before: nobody speaks in step with uploads."""
 PAUSE_SECONDS = 1.2
 """Silence that is still inside an utterance, to whoever listens to the recordings."""
 TOLERANCE_SECONDS = 0.5
@@ -104,14 +106,18 @@ class Talk:
 
 
 def recordings(manifest: Path, language: str, seconds: float, skip: int, before: float = GAP_SECONDS) -> list[bytes]:
-    """About ``seconds`` of recordings, each with silence after it, and ``before`` seconds of it before."""
-    lead, gap = (bytes(round(each * BYTES_PER_SECOND)) for each in (before, GAP_SECONDS))
+    """About ``seconds`` of recordings, each with silence after it, and at least ``before`` seconds of it before."""
     found: list[bytes] = []
     for recording in list(read_manifest(manifest, language))[skip:]:
         if sum(len(each) for each in found) > seconds * BYTES_PER_SECOND:
             break
-        found.append(lead + recording.pcm() + gap)
+        phase = len(found) * PHASE_SECONDS % CHUNK_SECONDS
+        found.append(_silence(before + phase) + recording.pcm() + _silence(GAP_SECONDS))
     return found
+
+
+def _silence(seconds: float) -> bytes:
+    return bytes(round(seconds * SAMPLE_RATE) * 2)
 
 
 async def play(server: Ours | VoskServer, talks: Sequence[Talk], lags: Lags, delay: float) -> None:
