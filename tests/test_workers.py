@@ -181,17 +181,34 @@ async def test_the_event_loop_runs_on_while_a_job_runs(make_workers: Callable[[i
     assert job.result() is True
 
 
-def test_closing_drops_the_line_and_lets_what_runs_come_to_its_end(make_workers: Callable[[int], Workers]) -> None:
+def test_closing_drops_the_line_and_waits_for_what_runs(
+    make_workers: Callable[[int], Workers], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("server.engines.workers.CLOSE_SECONDS", PATIENCE)
     workers = make_workers(1)
     running = Held(workers).has_begun()
     done: list[str] = []
     waiting = workers.submit(Priority.AUDIO, lambda: done.append("waiting"))
-    workers.close()
+    closing = threading.Thread(target=workers.close)
+    closing.start()
     with pytest.raises(CancelledError):
         waiting.result(PATIENCE)
+    assert closing.is_alive()
     running.let_go.set()
-    assert running.future.result(PATIENCE)
+    closing.join(PATIENCE)
+    assert running.future.done() and running.future.result()
     assert done == []
+
+
+def test_closing_does_not_wait_for_what_hangs(
+    make_workers: Callable[[int], Workers], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("server.engines.workers.CLOSE_SECONDS", 0.05)
+    workers = make_workers(1)
+    hanging = Held(workers).has_begun()
+    workers.close()
+    assert not hanging.future.done()
+    hanging.let_go.set()
 
 
 def test_a_closed_line_takes_no_more(make_workers: Callable[[int], Workers]) -> None:

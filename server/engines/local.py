@@ -5,6 +5,7 @@ have Whisper for both: interims by LocalAgreement. The final of an utterance may
 what is published keeps the order all the same.
 """
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -67,7 +68,7 @@ class LocalEngine:
         }
 
     async def aclose(self) -> None:
-        self._workers.close()
+        await asyncio.to_thread(self._workers.close)
 
     def _load(self) -> Models:
         # on a worker thread: the threads that the libraries start inherit its low priority

@@ -6,6 +6,7 @@ import itertools
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from enum import IntEnum
@@ -19,6 +20,8 @@ NICENESS = 2
 """Added to the process's own. Heartbeats and uploads go first when the processors are full."""
 LONG_NICENESS = 4
 """The same for long jobs: the audio of every session goes on being decoded beside them."""
+CLOSE_SECONDS = 2.0
+"""What still runs at the end is waited for so long: C++ aborts a process that leaves a thread behind in it."""
 TRIM_JOBS = 50
 """Long jobs after which freed memory is handed back: in pieces too small for malloc to do so, it would pile up."""
 
@@ -61,9 +64,13 @@ class Workers:
         return self._audio.waiting() + self._long.waiting()
 
     def close(self) -> None:
-        """What runs is let run; what is in line is dropped."""
-        self._audio.close()
-        self._long.close()
+        """What is in line is dropped; what runs is let run, and waited for unless it hangs. Blocks."""
+        latest = time.monotonic() + CLOSE_SECONDS
+        crews = (self._audio, self._long)
+        for crew in crews:
+            crew.close()
+        for crew in crews:
+            crew.join(latest)
 
 
 class _Crew:
@@ -100,6 +107,11 @@ class _Crew:
             for *_, future, _ in self._jobs:
                 future.cancel()
             self._changed.notify_all()
+
+    def join(self, latest: float) -> None:
+        """Wait for the threads to end; until ``latest`` at most, a time of the monotonic clock."""
+        for thread in self._started:
+            thread.join(max(0.0, latest - time.monotonic()))
 
     def _start(self) -> None:
         while len(self._started) < self._threads:
