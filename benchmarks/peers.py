@@ -21,6 +21,8 @@ from server.models import SessionConfig
 
 START_SECONDS = 120
 STOP_SECONDS = 10
+IDLE_CPU_SECONDS = 0.1
+"""In a second, of a server that does nothing."""
 
 
 class Player(Protocol):
@@ -58,6 +60,7 @@ class _Server:
         async with asyncio.timeout(START_SECONDS):
             while not await self._answers():  # noqa: ASYNC110 - another process: there is nothing to be woken by
                 await asyncio.sleep(0.2)
+            await self._settled()
         return self
 
     async def __aexit__(
@@ -78,6 +81,15 @@ class _Server:
         """Used by the process so far."""
         fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    async def _settled(self) -> None:
+        """What it still prepares once it answers is not to be measured."""
+        used = self.cpu_seconds()
+        while True:
+            await asyncio.sleep(1)
+            before, used = used, self.cpu_seconds()
+            if used - before < IDLE_CPU_SECONDS:
+                return
 
     async def _answers(self) -> bool:
         try:

@@ -31,7 +31,7 @@ OPTIONS = {"frames-per-chunk": 9, "max-active": 1000, "min-active": 50}
 """Of Kaldi, instead of the model's. Frames of 10 ms that the network takes at a time: its own 21 save a fifth of its
 work, but text comes 0.3 s later. Hypotheses kept in each of them, at most and at least: the model's 3000 and 200 cost a
 third more of everything and twice as much where the first word is guessed at; CER is half a point better with them."""
-GUESSES = ((0.16, 0.9), (0.2, 0.8), (0.24, 0.0), (0.34, 0.0), (0.45, 0.0), (0.6, 0.0))
+GUESSES = ((0.16, 0.8), (0.2, 0.0), (0.3, 0.0), (0.4, 0.0), (0.5, 0.0), (0.6, 0.0))
 """Seconds of speech after which the first word is guessed at, until there is one, and how sure the guess has to be."""
 LISTEN_SECONDS = 0.7
 """Seconds of speech that wait for a guess at most."""
