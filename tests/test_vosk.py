@@ -13,7 +13,7 @@ import pytest
 from server.engines.base import BYTES_PER_SECOND, SAMPLE_RATE
 from server.engines.local_recognizer import LocalRecognizer, Models
 from server.engines.vad import FRAME_BYTES, FRAME_SECONDS, VadStream, VoiceActivityDetector
-from server.engines.vosk import Vosk, warm_up_speech
+from server.engines.vosk import Vosk, _with_options, warm_up_speech
 from server.engines.vosk_pool import Lent
 from server.engines.whisper import Whisper
 from server.engines.workers import Workers
@@ -351,6 +351,25 @@ def test_a_model_that_lacks_a_file_is_one_clear_error(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     with pytest.raises(EngineError, match=r"conf/mfcc\.conf missing"):
         Vosk(Settings(_env_file=None, vosk_model=tmp_path), Workers(1))
+
+
+def test_our_options_come_after_the_model_s_own_and_the_rest_of_it_is_not_copied(tmp_path: Path) -> None:
+    model, copy = tmp_path / "model", tmp_path / "copy"
+    for part in ("am", "conf", "graph"):
+        (model / part).mkdir(parents=True)
+    copy.mkdir()
+    (model / "conf" / "mfcc.conf").touch()
+    (model / "conf" / "model.conf").write_text("--max-active=3000\n--beam=10.0")
+    _with_options(model, copy)
+    options = (copy / "conf" / "model.conf").read_text().splitlines()
+    assert options[:2] == ["--max-active=3000", "--beam=10.0"]
+    assert "--max-active=1000" in options[2:]
+    assert [(copy / part).is_symlink() for part in ("am", "graph", "conf/mfcc.conf", "conf/model.conf")] == [
+        True,
+        True,
+        True,
+        False,
+    ]
 
 
 def test_where_nobody_may_make_links_the_model_is_loaded_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -113,8 +113,9 @@ class RecognizerPool:
         self.add()
 
     def _new(self) -> Lent:
+        lent = self._make()
         self._count(1)
-        return self._make()
+        return lent
 
     def _count(self, change: int) -> None:
         with self._counting:
