@@ -77,14 +77,17 @@ def test_no_more_are_made_than_memory_allows() -> None:
     assert (len(made), jobs.waiting) == (1, [])
 
 
-def test_who_takes_the_last_has_one_more_made() -> None:
+def test_who_takes_the_last_has_one_more_made_and_nobody_else() -> None:
     pool, made, jobs = pool_of()
-    pool.take()
+    pool.keep(2)
     jobs.do_all()
-    assert len(made) == 2
     pool.take()
+    assert (len(made), jobs.waiting) == (2, [])
+    pool.take()
+    assert (len(made), len(jobs.waiting)) == (2, 1)
     jobs.do_all()
-    assert len(made) == 3, "nobody has to wait for the third"
+    pool.take()
+    assert len(made) == 3, "nobody has to wait for the third if it has been made"
 
 
 @pytest.mark.parametrize(
