@@ -20,7 +20,7 @@ test: $(VENV)/.dev-installed  ## all tests
 	@$(BIN)/python -m pytest $(ARGS)
 
 test-deepgram: $(VENV)/.dev-installed  ## the live check against Deepgram; needs DEEPGRAM_API_KEY in the environment
-	@$(BIN)/python -m pytest tests/test_deepgram_live.py -rs
+	@$(BIN)/python -m pytest tests/engines/test_deepgram_live.py -rs
 
 check: $(VENV)/.dev-installed  ## style, types, sizes
 	@$(BIN)/ruff check .

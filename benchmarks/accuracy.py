@@ -17,9 +17,9 @@ import kocer
 
 from benchmarks.engine_run import Recording, read_manifest, recognise
 from server.engines.base import Engine
+from server.engines.registry import load_engines
 from server.models import SessionConfig
 from server.settings import Settings
-from server.stt_service import load_engines
 
 WITHOUT_SPACES = {"zh", "ja", "th"}
 

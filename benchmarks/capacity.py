@@ -18,7 +18,7 @@ import numpy as np
 from benchmarks.engine_run import read_manifest, recognise
 from benchmarks.peers import Ours
 from server.engines.base import BYTES_PER_SECOND
-from server.engines.local import LocalEngine
+from server.engines.local.engine import LocalEngine
 from server.models import SessionConfig
 from server.settings import Settings
 

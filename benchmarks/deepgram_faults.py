@@ -19,11 +19,11 @@ import httpx
 
 from benchmarks.deepgram_load import be_server
 from server.engines.base import BYTES_PER_SECOND
-from server.engines.vosk import warm_up_speech
-from tests.deepgram_engine import warm_engine
-from tests.deepgram_peer import DeepgramPeer
-from tests.deepgram_speech import embedded
-from tests.deepgram_stream import Misfortune, Refuse, Trouble
+from server.engines.local.vosk import warm_up_speech
+from tests.support.deepgram_engine import warm_engine
+from tests.support.deepgram_peer import DeepgramPeer
+from tests.support.deepgram_speech import embedded
+from tests.support.deepgram_stream import Misfortune, Refuse, Trouble
 
 SECONDS = 60.0
 PERIOD = 5.2

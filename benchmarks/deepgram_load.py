@@ -26,8 +26,8 @@ from server.engines.base import BYTES_PER_SECOND, SAMPLE_RATE
 from server.main import create_app
 from server.models import Word
 from server.settings import Settings
-from tests.deepgram_peer import KEY, DeepgramPeer
-from tests.deepgram_speech import Emit, Hypothesis
+from tests.support.deepgram_peer import KEY, DeepgramPeer
+from tests.support.deepgram_speech import Emit, Hypothesis
 
 CHUNK_SECONDS = 0.2
 FINAL_EVERY = 4

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from server.audio import AudioDecoder
+from server.audio.decoder import AudioDecoder
 from server.engines.base import BYTES_PER_SECOND, Engine
 from server.models import Final, Interim, Recognition, SessionConfig
 from server.session_log.base import Checkpoint

@@ -27,8 +27,8 @@ import numpy as np
 from benchmarks.engine_run import read_manifest
 from benchmarks.peers import Ours, Player, VoskServer
 from server.engines.base import BYTES_PER_SECOND, SAMPLE_RATE
-from server.engines.endpointing import Ended, Endpointer, Started
-from server.engines.vad import VoiceActivityDetector
+from server.engines.speech.endpointing import Ended, Endpointer, Started
+from server.engines.speech.vad import VoiceActivityDetector
 
 CHUNK_SECONDS = 0.1
 GAP_SECONDS = 1.0

@@ -16,7 +16,7 @@ from typing import Any, Protocol, Self
 from websockets.asyncio.client import ClientConnection, connect
 
 from client.stt_client import Session, STTClient
-from server.engines.endpointing import endpointing_seconds
+from server.engines.speech.endpointing import endpointing_seconds
 from server.models import SessionConfig
 
 START_SECONDS = 120

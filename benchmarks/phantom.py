@@ -12,7 +12,7 @@ import numpy as np
 
 from benchmarks.engine_run import read_manifest, recognise
 from server.engines.base import SAMPLE_RATE
-from server.engines.local import LocalEngine
+from server.engines.local.engine import LocalEngine
 from server.models import SessionConfig
 from server.settings import Settings
 

@@ -9,9 +9,9 @@ from importlib.resources import files
 import vosk
 
 from server.engines.base import SAMPLE_RATE
-from server.engines.endpointing import Ended, Started
-from server.engines.vosk import Vosk, VoskUtterance, warm_up_speech
-from server.engines.workers import Workers
+from server.engines.local.vosk import Vosk, VoskUtterance, warm_up_speech
+from server.engines.local.workers import Workers
+from server.engines.speech.endpointing import Ended, Started
 from server.settings import Settings
 
 TRIALS = 5

@@ -11,7 +11,7 @@ from pathlib import Path
 from benchmarks.accuracy import error_rate
 from benchmarks.engine_run import Recording, read_manifest
 from server.engines.base import BYTES_PER_SECOND
-from server.engines.whisper import FINAL_BEAM, FULL_WINDOW_SECONDS, SHORTEST_WINDOW_SECONDS, Whisper
+from server.engines.local.whisper import FINAL_BEAM, FULL_WINDOW_SECONDS, SHORTEST_WINDOW_SECONDS, Whisper
 from server.settings import Settings
 
 FULL_BEAM = 5

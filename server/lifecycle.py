@@ -14,10 +14,11 @@ import uvicorn
 from fastapi import FastAPI
 
 from server.engines.base import Engine
+from server.engines.registry import load_engines
 from server.session_log.base import SessionLog
 from server.settings import Settings
 from server.streaming_manager import StreamingSessionManager
-from server.stt_service import STTService, load_engines
+from server.stt_service import STTService
 
 log = logging.getLogger("stt")
 

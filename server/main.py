@@ -11,11 +11,10 @@ from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 
-from server import __version__, http, openapi
+from server import __version__
 from server.engines.base import Engine
 from server.errors import RequestError, UnsupportedType
 from server.lifecycle import refuse_separate_processes, running
-from server.metrics import Metrics
 from server.models import (
     AudioUploadRequest,
     AudioUploadResponse,
@@ -24,13 +23,15 @@ from server.models import (
     SessionResponse,
     TranscriptResponse,
 )
-from server.pages import pages
+from server.observe.metrics import Metrics
+from server.routes import http, openapi
+from server.routes.pages import pages
+from server.routes.usage import info
 from server.session_log.base import SessionLog
 from server.session_log.memory import MemorySessionLog
 from server.settings import Settings
 from server.streaming_manager import StreamingSessionManager, invalid
 from server.transcript import to_srt, to_text, to_vtt
-from server.usage import info
 
 TEXT_FORMATS = {"text": (to_text, "text/plain"), "srt": (to_srt, "application/x-subrip"), "vtt": (to_vtt, "text/vtt")}
 

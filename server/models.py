@@ -179,7 +179,8 @@ class Final:
     """Text that will not change.
 
     ``through`` is the time up to which this final accounts for the audio: recognition can resume there. A final
-    without text publishes nothing and only says that there is nothing to recognise before ``through``.
+    without text only says that there is nothing to recognise before ``through``. ``flushed``: it answers a flush,
+    with all that was said before, also if that is nothing.
     """
 
     text: str
@@ -189,6 +190,7 @@ class Final:
     confidence: float | None = None
     words: tuple[Word, ...] = ()
     language: str | None = None
+    flushed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 
-from server.audio import container_of, upload_format
+from server.audio.decoder import container_of, upload_format
 from server.engines.base import Capabilities
 from server.errors import (
     BacklogFull,
@@ -22,7 +22,6 @@ from server.errors import (
     UploadTimeout,
 )
 from server.events import session_end_event, wire_event
-from server.metrics import Metrics
 from server.models import (
     AudioUploadResponse,
     CreateSessionResponse,
@@ -31,6 +30,7 @@ from server.models import (
     SessionResponse,
     TranscriptResponse,
 )
+from server.observe.metrics import Metrics
 from server.session_log.base import LoggedEvent, SessionLog, SessionState
 from server.settings import Settings
 from server.transcript import segments_of

@@ -12,45 +12,23 @@ import random
 import secrets
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
-from importlib import import_module
 
-from server.audio import AudioDecoder
+from server.audio.decoder import AudioDecoder
 from server.engines.base import BYTES_PER_SECOND, Engine, Metered, Recognizer, Usage
 from server.errors import AudioError, EngineError, LeaseLost, SessionEnded, SessionNotFound
 from server.events import recognition_events, session_end_event, wire_event
-from server.metrics import Metrics
 from server.models import EventType, Final, SessionConfig
+from server.observe.metrics import Metrics
 from server.session_log.base import AudioSlice, Checkpoint, Lease, NewEvent, SessionLog
 from server.settings import Settings
 
 log = logging.getLogger("stt.service")
-
-ENGINES: dict[str, str] = {
-    "deepgram": "server.engines.deepgram.engine:DeepgramEngine",
-    "local": "server.engines.local:LocalEngine",
-}
-"""Engine by name; imported on first use, so an engine that is not used needs no package of its own."""
 
 SLICE_BYTES = 2 * BYTES_PER_SECOND
 CLAIM_WAIT_SECONDS = 3600.0
 AUDIO_WAIT_SECONDS = 60.0
 FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS = 0.1, 4.0
 OURS = (LeaseLost, SessionNotFound, SessionEnded, AudioError, EngineError)
-
-
-def load_engines(settings: Settings) -> dict[str, Engine]:
-    """The engines of the settings' chain, in order. Raises :class:`EngineError` naming what is missing."""
-    engines: dict[str, Engine] = {}
-    for name in settings.engine_chain():
-        if name not in ENGINES:
-            raise EngineError(f"STT_ENGINES names {name!r}; there is {', '.join(ENGINES)}.", retryable=False)
-        module, _, factory = ENGINES[name].partition(":")
-        try:
-            engines[name] = getattr(import_module(module), factory)(settings)
-        except ImportError as exc:
-            detail = f"The engine {name!r} needs the package {exc.name!r}: pip install -r requirements.txt"
-            raise EngineError(detail, retryable=False) from exc
-    return engines
 
 
 def chain_for(config: SessionConfig, engines: Mapping[str, Engine]) -> list[str]:

@@ -64,6 +64,14 @@ class Recognizer(Protocol):
     async def send_audio(self, pcm: bytes) -> None:
         """Take ``pcm`` (16 kHz mono). Returns when the recognizer can take more: this is the backpressure."""
 
+    async def flush(self) -> None:
+        """The final of what was sent, now; the stream goes on with the next sample.
+
+        The answer is exactly one :class:`Final` that is ``flushed``, after all recognitions of the audio before it, and
+        within two seconds of that audio's recognition. Its ``through`` is the end of that audio, its text is empty if
+        nothing was said since the final before it.
+        """
+
     async def finish(self) -> None:
         """No more audio; the last finals still come."""
 

@@ -2,7 +2,7 @@
 
 A session has an append-only **audio log** (bytes, addressed by offset), an append-only **event log** (numbered from
 1), a **checkpoint** (where recognition resumes) and a **lease** (who recognises it). Implementations are held to
-``tests/test_session_log_*.py``.
+``tests/contract``.
 """
 
 from collections.abc import Sequence

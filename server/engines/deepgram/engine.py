@@ -13,8 +13,8 @@ from server.engines.deepgram.models import DeepgramCapabilities, live_query, liv
 from server.engines.deepgram.outgoing import SilenceGate
 from server.engines.deepgram.recognizer import DeepgramRecognizer
 from server.engines.deepgram.socket import connect_live, hang_up
-from server.engines.endpointing import Endpointer, endpointing_seconds
-from server.engines.vad import VoiceActivityDetector
+from server.engines.speech.endpointing import Endpointer, endpointing_seconds
+from server.engines.speech.vad import VoiceActivityDetector
 from server.models import SessionConfig
 from server.settings import Settings
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from server.engines.base import SAMPLE_RATE, Capabilities
-from server.engines.endpointing import endpointing_seconds
+from server.engines.speech.endpointing import endpointing_seconds
 from server.errors import EngineError
 from server.models import SessionConfig
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from server.engines.base import BYTES_PER_SECOND, SAMPLE_RATE
-from server.engines.endpointing import Ended, Endpointer, Quiet, Segment, Speech, Started
+from server.engines.speech.endpointing import Ended, Endpointer, Quiet, Segment, Speech, Started
 
 FRAME_BYTES = BYTES_PER_SECOND // 10
 """Deepgram asks for 20 to 250 ms at a time."""

@@ -31,7 +31,7 @@ from server.engines.deepgram.outgoing import Item, Order, Pacer, SilenceGate, Sk
 from server.engines.deepgram.pulse import Pulse
 from server.engines.deepgram.socket import connect_live, hang_up, lost, request_id
 from server.engines.deepgram.utterances import Clock, UtteranceAssembler
-from server.engines.endpointing import Quiet
+from server.engines.speech.endpointing import Quiet
 from server.models import Recognition, SessionConfig
 from server.settings import Settings
 

@@ -1,0 +1,101 @@
+"""Ogg: Opus of Firefox's MediaRecorder and of recorders, also Vorbis and FLAC."""
+
+from server.audio.containers.demux import MAX_TAKE_BYTES, Codec, Packet, Packets, Place, Source, flac_codec, opus_codec
+from server.errors import AudioError
+
+CONTINUED, BEGIN, END = 1, 2, 4
+KINDS = {b"OpusHead": "Opus", b"\x01vorbis": "Vorbis", b"\x7fFLAC": "FLAC"}
+VORBIS_HEADERS = 3
+
+
+def demux_ogg(source: Source) -> Packets:
+    """The packets of the first audio stream, and of one that follows when it has ended."""
+    stream: _Stream | None = None
+    while True:
+        start = source.position
+        head = yield from source.take(27)
+        if not head.startswith(b"OggS\0"):
+            raise AudioError(f"The Ogg audio is damaged at byte {start}.")
+        lacing = yield from source.take(head[26])
+        body = yield from source.take(sum(lacing))
+        flags, serial = head[5], head[14:18]
+        kind = next((kind for magic, kind in KINDS.items() if body.startswith(magic)), None)
+        if flags & BEGIN and kind and (stream is None or stream.ended):
+            stream = _Stream(serial, kind)
+        if stream and serial == stream.serial:
+            stream.add_to_prelude(head + lacing + body)
+            yield from stream.packets(flags, lacing, body, start)
+            stream.ended = bool(flags & END)
+        elif stream is None and not flags & BEGIN:
+            raise AudioError("The Ogg upload has no audio in Opus, Vorbis or FLAC.")
+
+
+class _Stream:
+    """One logical stream. Header packets are known by what they begin with, so none has to be counted."""
+
+    def __init__(self, serial: bytes, kind: str) -> None:
+        self.serial = serial
+        self.ended = False
+        self._kind = kind
+        self._codec: Codec | None = None
+        self._vorbis_headers: list[bytes] = []
+        self._prelude = bytearray()
+        self._part: bytearray | None = None
+        """Of a packet that goes on in the next page; ``None`` when there is none, or its beginning is unknown."""
+
+    def add_to_prelude(self, page: bytes) -> None:
+        if self._codec is None:
+            self._prelude += page
+            if len(self._prelude) > MAX_TAKE_BYTES:
+                raise AudioError("The header of the Ogg audio is too long.")
+
+    def packets(self, flags: int, lacing: bytes, body: bytes, start: int) -> Packets:
+        """The packets that end in the page. One can begin again at a page, with the first packet that begins in it."""
+        begins_here = not flags & CONTINUED
+        place: Place | None = None
+        if begins_here:
+            self._part = bytearray()
+        at = 0
+        for length in lacing:
+            if self._part is not None:
+                self._part += body[at : at + length]
+                if len(self._part) > MAX_TAKE_BYTES:
+                    raise AudioError(f"The Ogg audio is damaged at byte {start}: a packet without an end.")
+            at += length
+            if length < 255:
+                packet = bytes(self._part or b"")
+                if packet and (codec := self._codec_of_audio(packet)):
+                    first = begins_here and place is None
+                    place = place or (Place(start, bytes(self._prelude)) if begins_here else None)
+                    yield Packet(codec, packet, place if first else None)
+                self._part, begins_here = bytearray(), True
+        if lacing and lacing[-1] < 255:
+            self._part = None
+
+    def _codec_of_audio(self, packet: bytes) -> Codec | None:
+        """``None`` for a header packet."""
+        if self._kind == "Opus":
+            if packet.startswith(b"OpusHead"):
+                self._codec = opus_codec(packet, "Ogg")
+            is_header = packet.startswith((b"OpusHead", b"OpusTags"))
+        elif self._kind == "FLAC":
+            if packet.startswith(b"\x7fFLAC"):
+                self._codec = flac_codec(packet[17:], "Ogg")
+            is_header = packet[0] != 0xFF
+        else:
+            is_header = bool(packet[0] & 1)
+            if is_header and self._codec is None:
+                self._add_vorbis_header(packet)
+        if not is_header and self._codec is None:
+            raise AudioError("The header of the Ogg audio is damaged.")
+        return None if is_header else self._codec
+
+    def _add_vorbis_header(self, packet: bytes) -> None:
+        self._vorbis_headers.append(packet)
+        if len(self._vorbis_headers) == VORBIS_HEADERS:
+            identification, _, setup = self._vorbis_headers
+            if len(identification) + len(setup) > 0xFFFF:
+                raise AudioError("The header of the Ogg audio is too long.")
+            no_comment = b"\x03vorbis" + bytes(9)  # the comment may be a picture, too long for a size of two bytes
+            sized = (len(each).to_bytes(2, "big") + each for each in (identification, no_comment, setup))
+            self._codec = Codec("vorbis", b"".join(sized), lead_in=True)

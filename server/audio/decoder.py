@@ -1,0 +1,276 @@
+"""From uploaded bytes to 16 kHz mono PCM, incrementally, and back from a time to a byte. No asyncio, no I/O."""
+
+import contextlib
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import cast
+
+import av
+import numpy as np
+from av.audio.codeccontext import AudioCodecContext
+
+from server.audio.containers.decoder import ContainerDecoder
+from server.audio.containers.frames import is_certain, mpeg_audio_in
+from server.engines.base import BYTES_PER_SECOND, SAMPLE_RATE
+from server.errors import AudioError
+from server.models import SessionConfig
+from server.session_log.base import Checkpoint
+
+CONTAINERS = {b"OggS": "Ogg", b"\x1aE\xdf\xa3": "WebM", b"fLaC": "FLAC", b"ID3": "MP3"}
+MAX_WAV_HEADER_BYTES = 65_536
+MAGIC_BYTES = 12
+"""So many first bytes tell the container."""
+COMPRESSED_SLICE_BYTES, RAW_SLICE_BYTES = 4_096, 2 * BYTES_PER_SECOND
+"""A few bytes of compressed audio may be much of it."""
+
+
+def container_of(head: bytes) -> str | None:
+    """Name of the container that an upload with these first bytes is in; ``None``: it has none.
+
+    MP3 and AAC without a tag have no magic number: as far as ``head`` reaches it must be frames of them.
+    """
+    if head[:4] in (b"RIFF", b"RF64") and head[8:12] == b"WAVE":
+        return "WAV"
+    if head[4:8] == b"ftyp":
+        return "MP4"
+    return next((name for magic, name in CONTAINERS.items() if head.startswith(magic)), mpeg_audio_in(head))
+
+
+@dataclass(frozen=True, slots=True)
+class SampleFormat:
+    """How samples lie in the bytes: ``codec`` is FFmpeg's name, ``rate`` in Hz, ``width`` bytes of one sample."""
+
+    codec: str
+    rate: int
+    channels: int
+    width: int
+
+    @property
+    def frame_bytes(self) -> int:
+        """Bytes of one sample of all channels."""
+        return self.width * self.channels
+
+    @property
+    def bytes_per_second(self) -> int:
+        return self.rate * self.frame_bytes
+
+
+ENCODINGS = {"auto": ("pcm_s16le", 2), "linear16": ("pcm_s16le", 2), "mulaw": ("pcm_mulaw", 1), "alaw": ("pcm_alaw", 1)}
+WAV_CODECS = {
+    (1, 8): "pcm_u8",
+    (1, 16): "pcm_s16le",
+    (1, 24): "pcm_s24le",
+    (1, 32): "pcm_s32le",
+    (3, 32): "pcm_f32le",
+    (6, 8): "pcm_alaw",
+    (7, 8): "pcm_mulaw",
+}
+LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
+
+
+def raw_format(config: SessionConfig) -> SampleFormat:
+    """The format of an upload without a container."""
+    codec, width = ENCODINGS[config.encoding]
+    return SampleFormat(codec, config.sample_rate, config.channels, width)
+
+
+def upload_format(config: SessionConfig, head: bytes) -> SampleFormat:
+    """The format of an upload that begins with ``head``, as far as these bytes tell."""
+    if config.encoding == "auto" and container_of(head) == "WAV":
+        with contextlib.suppress(AudioError):  # the recognition half reports it
+            for name, at, size in _wav_chunks(head):
+                if name == b"fmt " and at + size <= len(head):
+                    return _wav_format(head[at : at + size])
+    return raw_format(config)
+
+
+@dataclass(frozen=True, slots=True)
+class WavHeader:
+    """``length`` of the header and ``audio_bytes`` behind it (``None``: as many as come, it is a stream)."""
+
+    format: SampleFormat
+    length: int
+    audio_bytes: int | None
+
+
+def parse_wav_header(data: bytes) -> WavHeader | None:
+    """The header of a WAV; ``None`` while it is not complete.
+
+    Raises:
+        AudioError: it is no WAV of a format that can be read.
+
+    """
+    sample_format, needed = None, 0
+    for name, at, size in _wav_chunks(data):
+        if name == b"data":
+            if sample_format is None:
+                raise AudioError("The WAV header has no format before its data.")
+            # who writes to a pipe can't know the size and leaves one of these
+            streamed = size in (0, 0x7FFF_FFFF) or size >= 0xFFFF_FF00
+            return WavHeader(sample_format, at, None if streamed else size)
+        if name == b"fmt " and at + size <= len(data):
+            sample_format = _wav_format(data[at : at + size])
+        needed = at + size
+    if needed > MAX_WAV_HEADER_BYTES:
+        raise AudioError(f"No audio in the first {MAX_WAV_HEADER_BYTES} bytes of the WAV.")
+    return None
+
+
+def _wav_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Name of each chunk that has begun, where its body begins, and its size."""
+    at = 12
+    while at + 8 <= len(data):
+        name, size = struct.unpack_from("<4sI", data, at)
+        yield name, at + 8, size
+        at += 8 + size + size % 2
+
+
+def _wav_format(chunk: bytes) -> SampleFormat:
+    if len(chunk) < 16:
+        raise AudioError("The WAV header is damaged.")
+    tag, channels, rate, _, frame_bytes, bits = struct.unpack_from("<HHIIHH", chunk)
+    if tag == 0xFFFE and len(chunk) >= 26:  # WAVE_FORMAT_EXTENSIBLE: the real tag begins the sub-format
+        (tag,) = struct.unpack_from("<H", chunk, 24)
+    codec = WAV_CODECS.get((tag, bits))
+    if codec is None or channels not in LAYOUTS or not 4000 <= rate <= 192_000 or frame_bytes != channels * bits // 8:
+        raise AudioError(f"WAV format {tag} with {bits} bits, {channels} channels at {rate} Hz is not supported.")
+    return SampleFormat(codec, rate, channels, bits // 8)
+
+
+class Resampler:
+    """Any raw format to 16 kHz mono PCM16: ``decode`` what comes, ``flush`` at the end."""
+
+    def __init__(self, sample_format: SampleFormat) -> None:
+        self._format = sample_format
+        self._rest = b""
+        self._as_is = sample_format == SampleFormat("pcm_s16le", SAMPLE_RATE, 1, 2)
+        if not self._as_is:
+            self._codec = cast(AudioCodecContext, av.CodecContext.create(sample_format.codec, "r"))
+            self._codec.sample_rate = sample_format.rate
+            self._codec.layout = LAYOUTS[sample_format.channels]
+            self._resampler = av.AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE)
+
+    def decode(self, data: bytes) -> bytes:
+        data = self._rest + data
+        whole = len(data) - len(data) % self._format.frame_bytes
+        self._rest = data[whole:]
+        if self._as_is or not whole:
+            return data[:whole]
+        frames = self._codec.decode(av.Packet(data[:whole]))
+        return b"".join(self._pcm(frame) for frame in frames)
+
+    def flush(self) -> bytes:
+        """What is left in the filter; a sample cut in two at the very end is dropped."""
+        return b"" if self._as_is else self._pcm(None)
+
+    def _pcm(self, frame: av.AudioFrame | None) -> bytes:
+        resampled = self._resampler.resample(frame)
+        return b"".join(np.asarray(part.to_ndarray(), "<i2").tobytes() for part in resampled)
+
+
+class RawDecoder:
+    """PCM, as it is or behind the ``header`` of a WAV, from a checkpoint on."""
+
+    def __init__(self, config: SessionConfig, checkpoint: Checkpoint, header: WavHeader | None = None) -> None:
+        self._base = checkpoint
+        self._fed = 0
+        self._format = header.format if header else raw_format(config)
+        self._resampler = Resampler(self._format)
+        self._audio_bytes: int | None = None
+        if header and header.audio_bytes is not None:
+            self._audio_bytes = max(0, header.length + header.audio_bytes - checkpoint.offset)
+
+    @property
+    def seconds(self) -> float:
+        return self._base.seconds + self._fed / self._format.bytes_per_second
+
+    def decode(self, data: bytes) -> bytes:
+        if self._audio_bytes is not None:  # what follows the samples of a WAV is no audio
+            data = data[: self._audio_bytes]
+            self._audio_bytes -= len(data)
+        self._fed += len(data)
+        return self._resampler.decode(data)
+
+    def flush(self) -> bytes:
+        return self._resampler.flush()
+
+    def checkpoint_at(self, seconds: float) -> Checkpoint:
+        frames = max(0, round((seconds - self._base.seconds) * self._format.rate))
+        frames = min(frames, self._fed // self._format.frame_bytes)
+        return replace(self._base, offset=self._base.offset + frames * self._format.frame_bytes, seconds=seconds)
+
+
+class AudioDecoder:
+    """One session's upload from a checkpoint on: ``decode``, ``flush``, and the byte that belongs to a time.
+
+    ``position`` is the offset in the upload of the next byte to be fed.
+    """
+
+    def __init__(self, config: SessionConfig, checkpoint: Checkpoint) -> None:
+        self.position = checkpoint.offset
+        self._config = config
+        self._base = checkpoint
+        self._held = b""
+        self._decoder: RawDecoder | ContainerDecoder | None = None
+        container = container_of(checkpoint.prelude)
+        if container == "WAV":
+            self._decoder = RawDecoder(config, checkpoint, parse_wav_header(checkpoint.prelude))
+        elif container:
+            self._decoder = ContainerDecoder(container, checkpoint)
+        elif config.encoding != "auto" or checkpoint.offset:
+            self._decoder = RawDecoder(config, checkpoint)
+
+    @property
+    def is_raw(self) -> bool:
+        """Decoding takes next to no time."""
+        return isinstance(self._decoder, RawDecoder)
+
+    @property
+    def slice_bytes(self) -> int:
+        """How much to feed at once."""
+        return RAW_SLICE_BYTES if self.is_raw else COMPRESSED_SLICE_BYTES
+
+    @property
+    def seconds(self) -> float:
+        """Time on the audio clock up to which bytes have been fed."""
+        return self._decoder.seconds if self._decoder else self._base.seconds
+
+    def decode(self, data: bytes) -> bytes:
+        """PCM of the next bytes of the upload. Raises :class:`AudioError`."""
+        self.position += len(data)
+        if self._decoder is None:
+            self._held += data
+            self._decoder = self._detect()
+            if self._decoder is None:
+                return b""
+            data, self._held = self._held[self._base.offset :], b""  # the header of a WAV is told already
+        return self._decoder.decode(data)
+
+    def flush(self) -> bytes:
+        """PCM of what is still held back; nothing comes after it. Raises :class:`AudioError`."""
+        held = b""
+        if self._decoder is None:
+            if container_of(self._held) and is_certain(self._held):
+                raise AudioError("The upload ended inside its header.")
+            self._decoder, held = RawDecoder(self._config, self._base), self._held
+        return self._decoder.decode(held) + self._decoder.flush()
+
+    def checkpoint_at(self, seconds: float) -> Checkpoint:
+        """The place in the upload that belongs to a time on the audio clock."""
+        return self._decoder.checkpoint_at(seconds) if self._decoder else self._base
+
+    def _detect(self) -> RawDecoder | ContainerDecoder | None:
+        """The decoder for what begins with the bytes that are held; ``None`` while they don't tell."""
+        if len(self._held) < MAGIC_BYTES or not is_certain(self._held):
+            return None
+        container = container_of(self._held)
+        if container is None:
+            return RawDecoder(self._config, self._base)
+        if container != "WAV":
+            return ContainerDecoder(container, self._base)
+        header = parse_wav_header(self._held)
+        if header is None:
+            return None
+        self._base = replace(self._base, offset=header.length, prelude=self._held[: header.length])
+        return RawDecoder(self._config, self._base, header)

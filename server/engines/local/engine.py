@@ -1,0 +1,94 @@
+"""The embedded engine: on the CPU, without network. VAD and endpointing in front, then one or two passes.
+
+Korean has two passes: Vosk gives the interims while one speaks, Whisper the final of each utterance. Other languages
+have Whisper for both: interims by LocalAgreement. The final of an utterance may come while the next is being spoken;
+what is published keeps the order all the same.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from server.engines.base import BYTES_PER_SECOND, Capabilities
+from server.engines.local.recognizer import LocalRecognizer, Models
+from server.engines.local.vosk import LANGUAGE, Vosk, VoskUtterance, warm_up_speech
+from server.engines.local.whisper import Whisper
+from server.engines.local.workers import Priority, Workers
+from server.engines.speech.endpointing import Ended, Started
+from server.engines.speech.vad import VoiceActivityDetector
+from server.models import SessionConfig
+from server.settings import Settings
+
+DETECT = "multi"
+USABLE = 0.47
+"""Of the processors, for recognition at the cost of the trial. Real talk costs three quarters more (words that are new,
+guesses, passes begun at a pause that was none), and a fifth is left for HTTP and for bad moments."""
+TRIALS = 5
+"""The best of which counts: something else may run on the machine in that moment."""
+
+
+class LocalEngine:
+    """The models and the threads."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.capabilities = Capabilities(languages=frozenset({LANGUAGE}))
+        self._settings = settings
+        self._workers = Workers(settings.recognition_threads)
+        self._models: Models | None = None
+
+    async def prewarm(self) -> None:
+        if self._models is None:
+            self._models = await self._workers.run(Priority.UPKEEP, self._load)
+            languages = self._models.whisper.languages | {LANGUAGE, DETECT}
+            cost = await self._workers.run(Priority.UPKEEP, self._cost)
+            carried = max(1, int(self._workers.threads * USABLE / cost))
+            self.capabilities = Capabilities(
+                languages=languages,
+                keywords=True,
+                punctuate=True,
+                two_pass_languages=frozenset({LANGUAGE}),
+                max_sessions=self._settings.local_sessions or carried,
+            )
+            self._models.vosk.pool.keep(self._settings.vosk_pool or carried)
+
+    @asynccontextmanager
+    async def open(self, config: SessionConfig, start: float) -> AsyncIterator[LocalRecognizer]:
+        await self.prewarm()
+        assert self._models is not None
+        async with LocalRecognizer(self._models, self._workers, self._settings, config, start) as recognizer:
+            yield recognizer
+
+    def status(self) -> dict[str, Any]:
+        return {
+            "ready": self._models is not None,
+            "max_sessions": self.capabilities.max_sessions,
+            "jobs_waiting": self._workers.waiting(),
+        }
+
+    async def aclose(self) -> None:
+        await asyncio.to_thread(self._workers.close)
+
+    def _load(self) -> Models:
+        # on a worker thread: the threads that the libraries start inherit its low priority
+        vad = VoiceActivityDetector()
+        whisper = Whisper(self._settings, parallel=self._workers.threads)
+        return Models(vad, Vosk(self._settings, self._workers), whisper)
+
+    def _cost(self) -> float:
+        """CPU seconds that a second of uninterrupted speech costs here, by both passes."""
+        assert self._models is not None
+        pcm = warm_up_speech()
+        seconds = len(pcm) / BYTES_PER_SECOND
+        costs = []
+        for _ in range(TRIALS):
+            # Whisper computes on threads of its own, so the clock of the process it is
+            began = time.process_time()
+            first = VoskUtterance(self._models.vosk, Started(0.0, 0.0), smart_format=True)
+            for start in range(0, len(pcm), BYTES_PER_SECOND // 10):
+                first.accept(pcm[start : start + BYTES_PER_SECOND // 10])
+            first.finish(Ended(seconds, seconds))
+            self._models.whisper.transcribe(pcm, LANGUAGE)
+            costs.append((time.process_time() - began) / seconds)
+        return min(costs)

@@ -1,0 +1,288 @@
+"""One stream of the embedded engine: cut into utterances, decoded on the workers, its results kept in order."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
+
+from server.engines.base import BYTES_PER_SECOND, SAMPLE_RATE
+from server.engines.local.agreement import LocalAgreement
+from server.engines.local.phantom import is_phantom
+from server.engines.local.two_pass import choose
+from server.engines.local.vosk import LANGUAGE as VOSK_LANGUAGE
+from server.engines.local.vosk import Vosk, VoskUtterance
+from server.engines.local.whisper import Transcription, Whisper
+from server.engines.local.workers import Priority, Workers
+from server.engines.speech.endpointing import (
+    PAUSE_SECONDS,
+    Ended,
+    Endpointer,
+    Paused,
+    Quiet,
+    Segment,
+    Speech,
+    Started,
+    endpointing_seconds,
+)
+from server.engines.speech.vad import VoiceActivityDetector
+from server.models import Final, Interim, Recognition, SessionConfig, SpeechEnded, SpeechStarted
+from server.settings import Settings
+
+INTERIM_SECONDS = 0.8
+"""New speech after which Whisper decodes the utterance so far once more."""
+INTERIM_BEAM = 1
+STUCK_SECONDS = 10.0
+OPEN_FINALS = 3
+"""Second passes that may be under way in one session; then its audio has to wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """What is loaded once and shared by all streams."""
+
+    vad: VoiceActivityDetector
+    vosk: Vosk
+    whisper: Whisper
+
+
+@dataclass(slots=True)
+class Utterance:
+    """Speech between a start and an end. ``second``: Whisper at work on it, up to a pause at ``second_at`` seconds."""
+
+    started: Started
+    first: VoskUtterance | None
+    audio: bytearray = field(default_factory=bytearray)
+    heard: LocalAgreement = field(default_factory=LocalAgreement)
+    decoded_bytes: int = 0
+    second: Future[Transcription] | None = None
+    second_at: float = -1.0
+    ended: bool = False
+
+    def until(self, end: float) -> bytes:
+        """The audio up to a little after the last speech: the same whether or not more silence has come since."""
+        seconds = end + PAUSE_SECONDS - self.started.audio_start
+        return bytes(self.audio[: round(seconds * SAMPLE_RATE) * 2])
+
+
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    """For the event loop: the utterance is over; ``first`` is what the first pass made of it."""
+
+    utterance: Utterance
+    ended: Ended
+    first: Final | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Paused:
+    """For the event loop: the utterance may be over."""
+
+    utterance: Utterance
+    end: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Grown:
+    """For the event loop: enough new speech for another interim."""
+
+    utterance: Utterance
+
+
+Step = Recognition | _Ended | _Paused | _Grown
+
+
+class LocalRecognizer:
+    """See :class:`server.engines.base.Recognizer`. An async context manager: it owns the tasks of its passes."""
+
+    def __init__(
+        self, models: Models, workers: Workers, settings: Settings, config: SessionConfig, start: float
+    ) -> None:
+        language = config.language.split("-")[0].lower()
+        self._models = models
+        self._workers = workers
+        self._config = config
+        self._language = None if language == "multi" else language
+        self._vosk = language == VOSK_LANGUAGE
+        self._whisper = not self._vosk or config.two_pass is not False
+        self._endpointer = Endpointer(
+            models.vad.stream().probabilities,
+            start=start,
+            endpointing=endpointing_seconds(config, settings.endpointing_ms),
+            longest=settings.max_utterance_seconds,
+        )
+        self._utterance: Utterance | None = None
+        self._busy = threading.Lock()
+        self._closed = False
+        self._tasks = asyncio.TaskGroup()
+        self._results: asyncio.Queue[Recognition | asyncio.Task[Final] | None] = asyncio.Queue(maxsize=256)
+        self._newest: Recognition | asyncio.Task[Final] | None = None
+        self._open_finals = asyncio.Semaphore(OPEN_FINALS)
+        self._interim: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        await self._tasks.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._close()
+        await self._tasks.__aexit__(kind, error, traceback)
+
+    async def send_audio(self, pcm: bytes) -> None:
+        await self._handle(await self._workers.run(Priority.AUDIO, lambda: self._decode(self._endpointer.push(pcm))))
+
+    async def finish(self) -> None:
+        await self._handle(await self._workers.run(Priority.AUDIO, lambda: self._decode(self._endpointer.flush())))
+        await self._results.put(None)
+
+    async def __aiter__(self) -> AsyncIterator[Recognition]:
+        while (result := await self._results.get()) is not None:
+            recognition = await result if isinstance(result, asyncio.Task) else result
+            if isinstance(recognition, Interim) and recognition is not self._newest:
+                continue  # a newer interim or the final waits behind it
+            yield recognition
+
+    # --- on a worker thread ------------------------------------------------------------------------------------------
+
+    def _decode(self, segments: Iterator[Segment]) -> list[Step]:
+        with self._busy:
+            return [] if self._closed else [*self._steps(segments)]
+
+    def _steps(self, segments: Iterator[Segment]) -> Iterator[Step]:
+        for segment in segments:
+            yield from self._take(segment)
+        first = self._utterance.first if self._utterance else None
+        if first is not None and self._config.interim_results:
+            guess = first.guess()
+            if guess is not None:
+                yield guess
+
+    def _take(self, segment: Segment) -> Iterator[Step]:
+        utterance = self._utterance
+        match segment:
+            case Started():
+                self._utterance = self._begin(segment)
+                if not segment.continued:
+                    yield SpeechStarted(segment.start)
+            case Quiet():
+                yield Final("", segment.through, segment.through, segment.through)
+            case Speech() if utterance is not None:
+                yield from self._accept(utterance, segment.pcm)
+            case Paused() if utterance is not None and self._whisper:
+                yield _Paused(utterance, segment.end)
+            case Ended() if utterance is not None:
+                if not segment.cut:
+                    yield SpeechEnded(segment.end)
+                yield _Ended(utterance, segment, utterance.first.finish(segment) if utterance.first else None)
+                self._utterance = None
+
+    def _begin(self, started: Started) -> Utterance:
+        if not self._vosk:
+            return Utterance(started, None)
+        config = self._config
+        first = VoskUtterance(self._models.vosk, started, smart_format=config.smart_format, keywords=config.keywords)
+        return Utterance(started, first)
+
+    def _accept(self, utterance: Utterance, pcm: bytes) -> Iterator[Step]:
+        utterance.audio += pcm
+        if utterance.first:
+            interim = utterance.first.accept(pcm)
+            if interim is not None:
+                yield interim
+        elif len(utterance.audio) - utterance.decoded_bytes >= INTERIM_SECONDS * BYTES_PER_SECOND:
+            utterance.decoded_bytes = len(utterance.audio)
+            yield _Grown(utterance)
+
+    def _drop_utterance(self) -> None:
+        if not self._busy.acquire(timeout=STUCK_SECONDS):  # a job that hangs on another thread keeps its recognizer
+            return
+        if self._utterance is not None and self._utterance.first is not None:
+            self._utterance.first.close()
+        self._utterance = None
+        self._busy.release()
+
+    def _close(self) -> None:
+        """Give the Kaldi recognizer back, on a thread: it first decodes what it was given."""
+        self._closed = True
+        if self._busy.locked() or self._utterance is not None:
+            self._workers.submit(Priority.AUDIO, self._drop_utterance)
+
+    # --- on the event loop -------------------------------------------------------------------------------------------
+
+    async def _handle(self, steps: list[Step]) -> None:
+        for step in steps:
+            match step:
+                case _Grown():
+                    self._ask_for_interim(step.utterance)
+                case _Paused():
+                    self._second_pass(step.utterance, step.end, Priority.INTERIM)
+                case _Ended():
+                    await self._end(step)
+                case _:
+                    await self._publish(step)
+
+    async def _publish(self, result: Recognition | asyncio.Task[Final]) -> None:
+        if not isinstance(result, SpeechStarted | SpeechEnded):
+            self._newest = result
+        await self._results.put(result)
+
+    async def _end(self, step: _Ended) -> None:
+        step.utterance.ended = True
+        if not self._whisper:
+            assert step.first is not None
+            await self._publish(step.first)
+            return
+        await self._open_finals.acquire()
+        second = self._second_pass(step.utterance, step.ended.end, Priority.FINAL)
+        await self._publish(self._tasks.create_task(self._final(second, step)))
+
+    async def _final(self, second: Future[Transcription], step: _Ended) -> Final:
+        try:
+            found = await asyncio.wrap_future(second)
+        finally:
+            self._open_finals.release()
+        return choose(found, step.first, step.utterance.started, step.ended, self._config)
+
+    def _second_pass(self, utterance: Utterance, end: float, priority: Priority) -> Future[Transcription]:
+        """Have the utterance decoded up to ``end``. Begun at a pause, it is done when the pause was the end."""
+        under_way = utterance.second
+        if (
+            under_way is not None
+            and utterance.second_at == end
+            and not (
+                priority is Priority.FINAL and under_way.cancel()  # it was still in line: now it goes to the front
+            )
+        ):
+            return under_way
+        if under_way is not None:
+            under_way.cancel()
+        audio, start = utterance.until(end), utterance.started.audio_start
+        utterance.second_at = end
+        utterance.second = self._workers.submit(priority, lambda: self._transcribe(audio, start))
+        return utterance.second
+
+    def _transcribe(self, audio: bytes, start: float) -> Transcription:
+        return self._models.whisper.transcribe(audio, self._language, start=start, keywords=self._config.keywords)
+
+    def _ask_for_interim(self, utterance: Utterance) -> None:
+        """One at a time, and none while others wait for their finals."""
+        under_way = self._interim is not None and not self._interim.done()
+        if self._config.interim_results and not under_way and self._workers.waiting() < self._workers.threads:
+            self._interim = self._tasks.create_task(self._show(utterance, bytes(utterance.audio)))
+
+    async def _show(self, utterance: Utterance, audio: bytes) -> None:
+        start = utterance.started.start
+        found = await self._workers.run(
+            Priority.INTERIM,
+            lambda: self._models.whisper.transcribe(
+                audio, self._language, keywords=self._config.keywords, beam=INTERIM_BEAM, word_times=False
+            ),
+        )
+        if not utterance.ended and not is_phantom(found, None):
+            text = utterance.heard.accept(found)
+            end = utterance.started.audio_start + len(audio) / BYTES_PER_SECOND
+            await self._publish(Interim(text, start, end, found.confidence, (), found.language))

@@ -1,0 +1,193 @@
+"""Whisper on CTranslate2: one utterance at a time, in a window that is only as long as it needs to be.
+
+Whisper is trained on windows of 30 s, and its encoder costs the same for a word as for a minute's half. CTranslate2
+takes shorter ones; what they get wrong is that the decoder may start over and say the sentence twice, so a result that
+repeats itself is done again with the full window.
+"""
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import ctranslate2
+import numpy as np
+from faster_whisper import WhisperModel
+from faster_whisper.tokenizer import Tokenizer
+from faster_whisper.transcribe import merge_punctuations
+
+from server.engines.base import BYTES_PER_SECOND, SAMPLE_RATE
+from server.engines.local.weights import whisper_model
+from server.errors import EngineError
+from server.models import Word
+from server.settings import Settings
+
+FULL_WINDOW_SECONDS = 30.0
+SHORTEST_WINDOW_SECONDS = 9.0
+SILENCE_SECONDS = 2.0
+"""Silence after the utterance inside the window: without it the decoder does not find the end."""
+FINAL_BEAM = 4
+COMPRESSION_LIMIT = 2.4
+"""Text that zlib shrinks more than this is a loop (the limit of Whisper's own decoding)."""
+REPEATED_LETTERS = 5
+SHORTEST_SECONDS = 0.05
+"""Less is no word, and faster-whisper can't align it."""
+TOKENS_PER_SECOND = 16
+FIRST_TOKENS = 40
+"""More tokens than this and ``TOKENS_PER_SECOND`` nobody can speak: Korean takes two to three a syllable."""
+PROMPT_TOKENS = 200
+PREPENDED = "\"'“¿([{-"
+APPENDED = "\"'.。,，!！?？:：”)]}、"
+
+
+@dataclass(frozen=True, slots=True)
+class Transcription:
+    """What Whisper makes of an utterance.
+
+    ``log_probability`` is the mean over the tokens, ``no_speech`` the probability that nobody speaks, ``looped`` that
+    even the full window repeats itself.
+    """
+
+    text: str
+    language: str
+    log_probability: float
+    no_speech: float
+    looped: bool = False
+    words: tuple[Word, ...] = ()
+
+    @property
+    def confidence(self) -> float:
+        """Geometric mean of the tokens' probabilities, in (0, 1]."""
+        return float(np.exp(min(0.0, self.log_probability)))
+
+
+class Whisper:
+    """The model; safe to be shared by threads, ``parallel`` of which can use it at once."""
+
+    def __init__(self, settings: Settings, parallel: int) -> None:
+        device = settings.whisper_device
+        if device == "auto":
+            device = "cuda" if ctranslate2.get_cuda_device_count() else "cpu"
+        path = whisper_model(settings.whisper_model, settings.cache.expanduser())
+        try:
+            self._model = WhisperModel(
+                path,
+                device=device,
+                compute_type="int8" if device == "cpu" else "float16",
+                cpu_threads=1,  # one job on one thread costs the least CPU; jobs of several sessions run side by side
+                num_workers=parallel,
+            )
+        except (OSError, RuntimeError, ValueError) as exc:
+            raise EngineError(f"Whisper {path!r} can't be loaded on {device}: {exc}", retryable=False) from exc
+        self._tokenizers = {code: self._tokenizer(code) for code in self._known_languages()}
+
+    @property
+    def languages(self) -> frozenset[str]:
+        return frozenset(self._tokenizers)
+
+    def transcribe(
+        self,
+        pcm: bytes,
+        language: str | None,
+        *,
+        start: float = 0.0,
+        keywords: Sequence[str] = (),
+        beam: int = FINAL_BEAM,
+        word_times: bool = True,
+        shortest_window: float = SHORTEST_WINDOW_SECONDS,
+    ) -> Transcription:
+        """The text of ``pcm``, whose first sample is at ``start`` seconds. ``language`` ``None``: find it out."""
+        seconds = len(pcm) / BYTES_PER_SECOND
+        if seconds < SHORTEST_SECONDS:
+            return Transcription("", language or "", 0.0, 1.0)
+        short = min(FULL_WINDOW_SECONDS, max(shortest_window, seconds + SILENCE_SECONDS))
+        found = self._decode(pcm, short, language, start, keywords, beam, word_times)
+        if found.looped and short < FULL_WINDOW_SECONDS and beam == FINAL_BEAM:
+            found = self._decode(pcm, FULL_WINDOW_SECONDS, language, start, keywords, beam, word_times)
+        return found
+
+    def _decode(
+        self,
+        pcm: bytes,
+        window: float,
+        language: str | None,
+        start: float,
+        keywords: Sequence[str],
+        beam: int,
+        word_times: bool,
+    ) -> Transcription:
+        samples = np.frombuffer(pcm, "<i2")[: round(window * SAMPLE_RATE)].astype(np.float32) / 32768
+        padded = np.pad(samples, (0, round(window * SAMPLE_RATE) - len(samples)))
+        encoded = self._model.encode(self._model.feature_extractor(padded, padding=0))
+        tokenizer = self._tokenizers[language or self._detect(encoded)]
+        limit = FIRST_TOKENS + round(TOKENS_PER_SECOND * len(samples) / SAMPLE_RATE)
+        prompt = [*_keyword_prompt(tokenizer, keywords), *tokenizer.sot_sequence, tokenizer.no_timestamps]
+        result = self._model.model.generate(
+            encoded,
+            [prompt],
+            beam_size=beam,
+            max_length=len(prompt) + limit,
+            return_scores=True,
+            return_no_speech_prob=True,
+        )[0]
+        tokens = [token for token in result.sequences_ids[0] if token < tokenizer.eot]
+        text = tokenizer.decode(tokens).strip()
+        words = self._words(tokenizer, tokens, encoded, len(samples), start) if word_times and text else ()
+        # the full window does not make the decoder start over: what it hears twice was said twice
+        circles = repeats_itself if window < FULL_WINDOW_SECONDS else shrinks_too_well
+        looped = len(tokens) >= limit or circles(text)
+        return Transcription(text, tokenizer.language_code, result.scores[0], result.no_speech_prob, looped, words)
+
+    def _words(
+        self, tokenizer: Tokenizer, tokens: list[int], encoded: Any, samples: int, start: float
+    ) -> tuple[Word, ...]:
+        """Word times by the decoder's attention (dynamic time warping)."""
+        frames = max(1, samples // self._model.feature_extractor.hop_length)
+        aligned = self._model.find_alignment(tokenizer, [tokens], encoded, frames)[0]
+        merge_punctuations(aligned, PREPENDED, APPENDED)
+        return tuple(
+            Word(
+                each["word"].strip(),
+                start + float(each["start"]),
+                start + float(each["end"]),
+                float(each["probability"]),
+            )
+            for each in aligned
+            if each["word"].strip()
+        )
+
+    def _detect(self, encoded: Any) -> str:
+        likely: list[tuple[str, float]] = self._model.model.detect_language(encoded)[0]
+        return next(token[2:-2] for token, _ in likely if token[2:-2] in self._tokenizers)
+
+    def _tokenizer(self, language: str) -> Tokenizer:
+        return Tokenizer(self._model.hf_tokenizer, self._model.model.is_multilingual, "transcribe", language)
+
+    def _known_languages(self) -> list[str]:
+        known = self._model.supported_languages
+        return [code for code in known if self._model.hf_tokenizer.token_to_id(f"<|{code}|>") is not None]
+
+
+def _keyword_prompt(tokenizer: Tokenizer, keywords: Sequence[str]) -> list[int]:
+    """Names and terms as if they had been said before: the decoder then prefers their spelling."""
+    if not keywords:
+        return []
+    return [tokenizer.sot_prev, *tokenizer.encode(" " + ", ".join(keywords))[:PROMPT_TOKENS]]
+
+
+def repeats_itself(text: str) -> bool:
+    """Whether the text looks like the decoder went round in a circle."""
+    if shrinks_too_well(text):
+        return True
+    letters = text.replace(" ", "")
+    return any(
+        letters[at : at + size] == letters[at + size : at + 2 * size]
+        for size in range(REPEATED_LETTERS, len(letters) // 2 + 1)
+        for at in range(len(letters) - 2 * size + 1)
+    )
+
+
+def shrinks_too_well(text: str) -> bool:
+    """Whether it is the same over and over again."""
+    raw = text.encode()
+    return len(raw) > COMPRESSION_LIMIT * len(zlib.compress(raw))

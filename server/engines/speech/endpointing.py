@@ -1,0 +1,189 @@
+"""Endpointing: cuts a stream of audio into utterances by the probability of speech in each frame. Pure: no I/O."""
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from server.engines.speech.vad import FRAME_BYTES, FRAME_SECONDS
+from server.models import SessionConfig
+
+DEFAULT_ENDPOINTING_MS = {"ko": 800}
+"""Korean speakers pause long before a sentence's last verb; 0.5 s would cut most sentences in two."""
+FALLBACK_ENDPOINTING_MS = 600
+
+ONSET_PROBABILITY = 0.5
+OFFSET_PROBABILITY = 0.35
+ONSET_FRAMES = 3
+"""Speech frames in a row that begin an utterance: a click is shorter."""
+PRE_ROLL_SECONDS = 0.3
+QUIET_SECONDS = 1.0
+"""Silence is reported once it has grown by this much."""
+PATIENCE_SECONDS = 12.0
+"""Utterances longer than this are cut at ever shorter pauses, so that a hard cut at the limit is rare."""
+SHORTEST_PAUSE_SECONDS = 0.1
+PAUSE_SECONDS = 0.35
+"""Silence after which the utterance may well be over: time to begin preparing its final."""
+
+
+def endpointing_seconds(config: SessionConfig, default_ms: int | None) -> float:
+    """Silence that ends an utterance: the session's wish, else the server's, else the language's habit."""
+    language = config.language.split("-")[0].lower()
+    by_language = DEFAULT_ENDPOINTING_MS.get(language, FALLBACK_ENDPOINTING_MS)
+    return (config.endpointing_ms or default_ms or by_language) / 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """An utterance begins: speech at ``start``; its audio begins at ``audio_start``, a pre-roll earlier.
+
+    ``continued``: the utterance before was cut because of its length, nobody stopped speaking.
+    """
+
+    start: float
+    audio_start: float
+    continued: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Speech:
+    """Audio of the utterance."""
+
+    pcm: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Paused:
+    """Nobody has spoken since ``end``, for ``PAUSE_SECONDS``; reported once in each pause."""
+
+    end: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The utterance's last speech was at ``end``; all audio before ``through`` is accounted for.
+
+    ``cut``: it was ended by its length.
+    """
+
+    end: float
+    through: float
+    cut: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Quiet:
+    """Nobody has spoken before ``through`` that was not reported."""
+
+    through: float
+
+
+Segment = Started | Speech | Paused | Ended | Quiet
+
+
+class Endpointer:
+    """Feed PCM in any cuts with ``push``, end with ``flush``; both yield segments in order.
+
+    ``probabilities`` gives the speech probability of each frame of a whole number of frames. ``start`` is the time of
+    the first sample. The result depends on the audio alone, never on how it was cut.
+    """
+
+    def __init__(
+        self,
+        probabilities: Callable[[bytes], Sequence[float]],
+        *,
+        start: float,
+        endpointing: float,
+        longest: float,
+    ) -> None:
+        self._probabilities = probabilities
+        self._endpointing = endpointing
+        self._longest = longest
+        self._start = start
+        self._frames = 0
+        self._accounted = start
+        self._rest = b""
+        self._recent: deque[bytes] = deque(maxlen=ONSET_FRAMES + round(PRE_ROLL_SECONDS / FRAME_SECONDS))
+        self._onset = 0
+        self._began: float | None = None
+        self._last_speech = start
+        self._paused = False
+
+    def push(self, pcm: bytes) -> Iterator[Segment]:
+        pcm = self._rest + pcm
+        whole = len(pcm) - len(pcm) % FRAME_BYTES
+        self._rest = pcm[whole:]
+        for index, probability in enumerate(self._probabilities(pcm[:whole])):
+            frame = pcm[index * FRAME_BYTES : (index + 1) * FRAME_BYTES]
+            self._frames += 1
+            yield from self._silent(frame, probability) if self._began is None else self._speaking(frame, probability)
+
+    def flush(self) -> Iterator[Segment]:
+        """The audio is over: end the utterance that is under way."""
+        end = self._now + len(self._rest) / FRAME_BYTES * FRAME_SECONDS
+        if self._began is not None:
+            yield Speech(self._rest)
+            yield self._end(end)
+        else:
+            yield Quiet(end)
+        self._rest = b""
+
+    @property
+    def _now(self) -> float:
+        """Time of the next frame."""
+        return self._start + self._frames * FRAME_SECONDS
+
+    def _silent(self, frame: bytes, probability: float) -> Iterator[Segment]:
+        self._recent.append(frame)
+        self._onset = self._onset + 1 if probability >= ONSET_PROBABILITY else 0
+        if self._onset >= ONSET_FRAMES:
+            yield from self._begin()
+        elif self._quiet_from() - self._accounted >= QUIET_SECONDS:
+            self._accounted = self._quiet_from()
+            yield Quiet(self._accounted)
+
+    def _quiet_from(self) -> float:
+        """End of the silence: what may still become a pre-roll is left out."""
+        return self._now - len(self._recent) * FRAME_SECONDS
+
+    def _begin(self) -> Iterator[Segment]:
+        audio_start = max(self._accounted, self._quiet_from())
+        skip = round((audio_start - self._quiet_from()) / FRAME_SECONDS)
+        self._began = self._now - self._onset * FRAME_SECONDS
+        self._last_speech = self._now
+        self._paused = False
+        yield Started(self._began, audio_start)
+        yield Speech(b"".join(list(self._recent)[skip:]))
+        self._recent.clear()
+        self._onset = 0
+
+    def _speaking(self, frame: bytes, probability: float) -> Iterator[Segment]:
+        assert self._began is not None
+        yield Speech(frame)
+        self._recent.append(frame)
+        if probability >= OFFSET_PROBABILITY:
+            self._last_speech = self._now
+            self._paused = False
+        length = self._now - self._began
+        silence = self._now - self._last_speech + FRAME_SECONDS / 2
+        if silence >= PAUSE_SECONDS and not self._paused:
+            self._paused = True
+            yield Paused(self._last_speech)
+        if silence >= self._pause(length):
+            yield self._end(max(self._last_speech, self._quiet_from()))
+        elif length >= self._longest - FRAME_SECONDS / 2:
+            yield Ended(self._now, self._now, cut=True)
+            self._accounted = self._began = self._last_speech = self._now
+            self._paused = False
+            yield Started(self._now, self._now, continued=True)
+
+    def _pause(self, length: float) -> float:
+        """Silence that ends an utterance of this length."""
+        over = max(0.0, length - PATIENCE_SECONDS) / max(1.0, self._longest - PATIENCE_SECONDS)
+        return max(SHORTEST_PAUSE_SECONDS, self._endpointing * (1 - over))
+
+    def _end(self, through: float) -> Ended:
+        ended = Ended(self._last_speech, through)
+        self._began = None
+        self._accounted = through
+        self._onset = 0
+        return ended

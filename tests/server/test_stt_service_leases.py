@@ -1,0 +1,90 @@
+"""The recognition half: whose session it is, and how all of them end when the server stops."""
+
+import asyncio
+
+import pytest
+
+from server.events import session_end_event
+from server.models import EventType
+from tests.support.fake_engine import Fault, said, speech
+from tests.support.recognition_half import LEASE_SECONDS, LONG, PCM, WORDS, no_backoff_fixture, reason, running, texts  # noqa: F401
+
+pytestmark = pytest.mark.timeout(20)
+
+# --- the lease ------------------------------------------------------------------------------------------------------
+
+
+async def test_a_session_that_another_process_took_is_left_in_silence() -> None:
+    async with running() as half:
+        session_id = await half.open()
+        await half.log.append_audio(session_id, speech([1, 2]))
+        before = await half.events(session_id, EventType.FINAL)
+        half.ahead += LEASE_SECONDS + 1
+        stolen = await half.log.claim("another process", 0)
+        assert stolen is not None
+        await half.log.append_audio(session_id, speech([3]))
+        assert texts(await half.recognise(PCM)) == WORDS  # the half goes on with others
+        assert await half.log.read_events(session_id, before[-1].id, 0) == []
+        await half.log.append_events(stolen, [session_end_event(session_id, "finished")])
+
+
+async def test_a_session_may_come_back_to_the_process_that_lost_it() -> None:
+    async with running(Fault(at=0.5), engine_timeout_seconds=LONG, lease_seconds=3 * LONG) as half:
+        session_id = await half.open()
+        await half.log.append_audio(session_id, PCM)
+        await half.log.finish_audio(session_id, "finished")
+        await half.engines["fake"].faults[0].struck.wait()
+        half.ahead += LEASE_SECONDS + 1  # nobody renewed it: the process was busy
+        assert texts(await half.recognise(PCM)) == WORDS  # a new session wakes the claims up
+        assert texts(await half.events(session_id)) == WORDS
+        assert texts(await half.recognise(PCM)) == WORDS
+
+
+async def test_a_lease_is_kept_for_as_long_as_the_session_lasts() -> None:
+    async with running(lease_seconds=0.03) as half:
+        session_id = await half.open()
+        await half.log.append_audio(session_id, speech([1]))
+        await half.events(session_id, EventType.FINAL)
+        half.ahead += LEASE_SECONDS - 0.5
+        for _ in range(3):
+            await asyncio.sleep(0.02)  # a few renewals
+        half.ahead += LEASE_SECONDS - 0.5
+        assert await half.log.claim("another process", 0) is None
+        await half.log.append_audio(session_id, speech([2]))
+        await half.log.finish_audio(session_id, "finished")
+        assert texts(await half.events(session_id)) == said([1], [2])
+
+
+async def test_a_session_erased_while_it_is_recognised_disturbs_nobody() -> None:
+    async with running() as half:
+        session_id = await half.open()
+        await half.log.append_audio(session_id, speech([1]))
+        await half.events(session_id, EventType.FINAL)
+        await half.log.purge(session_id)
+        assert texts(await half.recognise(PCM)) == WORDS
+
+
+# --- drain ----------------------------------------------------------------------------------------------------------
+
+
+async def test_a_drain_publishes_the_last_words_and_ends_every_session() -> None:
+    async with running() as half:
+        sessions = [await half.open() for _ in range(3)]
+        for session_id in sessions:
+            await half.log.append_audio(session_id, speech([1]) + speech([2, 3])[:20_000])
+        await half.service.drain()
+        for session_id in sessions:
+            events = await half.events(session_id)
+            assert texts(events) == ["말1", "말2 말3"]
+            assert reason(events) == "server_shutdown"
+        assert await half.log.open_sessions() == []
+
+
+async def test_a_drain_does_not_wait_for_a_recognizer_that_hangs() -> None:
+    async with running(Fault(where="finish"), engine_timeout_seconds=LONG, drain_seconds=0.02) as half:
+        session_id = await half.open()
+        await half.log.append_audio(session_id, speech([1]))
+        await half.events(session_id, EventType.FINAL)
+        await half.service.drain()
+        events = await half.events(session_id)
+        assert (texts(events), reason(events)) == (["말1"], "server_shutdown")

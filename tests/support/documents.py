@@ -1,0 +1,36 @@
+"""What the tests of the documents share: where they are, and the code blocks in them."""
+
+import re
+from dataclasses import dataclass
+
+from tests.support.servers import ROOT
+
+NAMES = ("README", "QUICK_START", "CLIENT_API_GUIDE", "streaming_flow_explanation")
+BLOCK = re.compile(r"((?:^<!-- run(?:: [^\n]*)? -->\n)*)^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+RUN = re.compile(r"<!-- run(?:: ([^\n]*))? -->")
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block. ``run``: it works when pasted; ``prints``: what its output then contains."""
+
+    language: str
+    code: str
+    run: bool
+    prints: tuple[str, ...]
+
+
+def english(name: str) -> str:
+    return (ROOT / f"{name}.md").read_text("utf-8")
+
+
+def korean(name: str) -> str:
+    return (ROOT / f"{name}.ko.md").read_text("utf-8")
+
+
+def blocks(text: str) -> list[Block]:
+    return [_block(*found.groups()) for found in BLOCK.finditer(text)]
+
+
+def _block(marks: str, language: str, code: str) -> Block:
+    return Block(language, code, bool(marks), tuple(each for each in RUN.findall(marks) if each))
