@@ -23,7 +23,7 @@ from typing import get_args
 
 import uvloop
 
-from benchmarks.gateway_load import HOST, Record, live_sessions
+from benchmarks.gateway_load import CHUNK_SECONDS, HOST, Record, live_sessions
 from benchmarks.gateway_server import Name, serve
 
 WARM_SESSIONS = 10
@@ -31,6 +31,8 @@ WARM_SECONDS = 2.0
 STOP_SECONDS = 15.0
 BUSY_LOAD = 0.7
 """Share of its processor above which the load generator may be what is measured."""
+KEPT_UP = 0.98
+"""Share of the uploads that are answered while more come, from which the server counts as able to carry the load."""
 ROW = "{:>8}  {:<5} {:>10} {:>10} {:>8} {:>8} {:>8} {:>8} {:>7} {:>7}"
 HEAD = ROW.format("sessions", "", "CPU ms/s", "per core", "p50 ms", "p99 ms", "KB each", "KB/s out", "errors", "load %")
 
@@ -39,7 +41,8 @@ HEAD = ROW.format("sessions", "", "CPU ms/s", "per core", "p50 ms", "p99 ms", "K
 class Figures:
     """Of one server under one load. ``cpu_ms`` is for a session-second, latencies in ms, ``kb`` for a session.
 
-    ``load_share`` is the share of one processor that the load generator used.
+    ``load_share`` is the share of one processor that the load generator used, ``served_share`` that of the uploads which
+    were answered while more came.
     """
 
     sessions: int
@@ -50,6 +53,7 @@ class Figures:
     read_kb: float
     errors: list[str]
     load_share: float
+    served_share: float
 
     @property
     def sessions_per_core(self) -> float:
@@ -93,24 +97,26 @@ async def measure(pid: int, port: int, count: int, seconds: float) -> Figures:
     async with live_sessions(port, count, record):
         await asyncio.sleep(WARM_SECONDS)
         record.latencies.clear()
-        record.read_bytes = 0
+        record.read_bytes = record.answers = 0
         gc.freeze()
         cpu, own, began = cpu_seconds(pid), own_cpu_seconds(), asyncio.get_running_loop().time()
         await asyncio.sleep(seconds)
         cpu, own = cpu_seconds(pid) - cpu, own_cpu_seconds() - own
         took = asyncio.get_running_loop().time() - began
         latencies, read_bytes, full = sorted(record.latencies), record.read_bytes, resident_kb(pid)
+        served = record.answers * CHUNK_SECONDS
     if not latencies:
         raise RuntimeError(f"no event was read: {record.errors[:3]}")
     return Figures(
         sessions=count,
-        cpu_ms=cpu / count / took * 1000,
+        cpu_ms=cpu / served * 1000,
         p50=statistics.median(latencies) * 1000,
         p99=latencies[int(len(latencies) * 0.99)] * 1000,
         kb=(full - empty) / count,
-        read_kb=read_bytes / count / took / 1000,
+        read_kb=read_bytes / served / 1000,
         errors=record.errors,
         load_share=own / took,
+        served_share=served / (count * took),
     )
 
 
@@ -139,6 +145,8 @@ def compare(names: list[Name], count: int, seconds: float, profile: Path | None)
         print(figures.row(name), flush=True)
         for error in sorted(set(figures.errors))[:5]:
             print(f"          {figures.errors.count(error)} times: {error}")
+        if figures.served_share < KEPT_UP:
+            print("          the server could not keep up: its latencies grow for as long as this lasts")
         if figures.load_share > BUSY_LOAD:
             print("          the load generator was too busy for these figures to hold")
     return measured

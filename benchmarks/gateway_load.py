@@ -19,7 +19,7 @@ CHUNK_SECONDS = 0.1
 HEAD_BYTES = 6
 """Of each chunk: they hold its number, and are whole in base64. The rest is the same in all chunks."""
 REST = base64.b64encode(os.urandom(CHUNK_BYTES - HEAD_BYTES))
-END_SECONDS = 20.0
+END_SECONDS = 60.0
 """How long a session may take to end before what it still owes counts as lost."""
 LENGTH = re.compile(rb"content-length: (\d+)", re.IGNORECASE)
 NUMBER = re.compile(rb'"text": ?"(\d+) ')
@@ -47,6 +47,7 @@ class LiveSession:
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._uploads: asyncio.Transport
+        self._all_answered = asyncio.Event()
         self._stream_ended = asyncio.Event()
 
     async def connect(self, port: int) -> None:
@@ -70,6 +71,7 @@ class LiveSession:
         body = b'{"audio_data":"%b%b","offset":%d}' % (head, REST, offset)
         self._unseen.append((self._number, time.perf_counter()))
         self._unanswered += 1
+        self._all_answered.clear()
         self._uploads.write(
             b"POST %b/audio HTTP/1.1\r\nHost: gateway\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
             % (self._path.encode(), len(body), body)
@@ -78,6 +80,8 @@ class LiveSession:
     def answered(self, status: bytes) -> None:
         self._unanswered -= 1
         self._record.answers += 1
+        if not self._unanswered:
+            self._all_answered.set()
         if status != b"200":
             self._record.errors.append(f"an upload was answered {status.decode()}")
 
@@ -96,6 +100,7 @@ class LiveSession:
         """End the session and read its last events; what is missing then counts as an error."""
         try:
             async with asyncio.timeout(END_SECONDS):
+                await self._all_answered.wait()
                 await request(port, "DELETE", self._path)
                 await self._stream_ended.wait()
         except TimeoutError:

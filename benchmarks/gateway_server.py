@@ -43,7 +43,7 @@ def serve(name: Name, listening: socket.socket, core: int | None, profile: Path 
         ws="none",
         lifespan="off" if name == "bare" else "on",
         access_log=False,
-        log_level="warning",
+        log_level="critical",
     )
     server = uvicorn.Server(config)
     if profile is None:
