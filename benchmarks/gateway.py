@@ -41,8 +41,8 @@ HEAD = ROW.format("sessions", "", "CPU ms/s", "per core", "p50 ms", "p99 ms", "K
 class Figures:
     """Of one server under one load. ``cpu_ms`` is for a session-second, latencies in ms, ``kb`` for a session.
 
-    ``load_share`` is the share of one processor that the load generator used, ``served_share`` that of the uploads which
-    were answered while more came.
+    ``load_share`` is the share of one processor that the load generator used, ``served_share`` that of the uploads
+    that were answered while more came.
     """
 
     sessions: int
