@@ -8,6 +8,7 @@ import asyncio
 import cProfile
 import json
 import os
+import signal
 import socket
 import struct
 from collections.abc import AsyncIterator
@@ -49,6 +50,7 @@ def serve(name: Name, listening: socket.socket, core: int | None, profile: Path 
     if profile is None:
         server.run([listening])
     else:
+        signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn raises it once more at its end: not to die of it
         with cProfile.Profile() as profiler:
             server.run([listening])
         profiler.dump_stats(profile)
