@@ -30,6 +30,8 @@ CHUNK_BYTES = BYTES_PER_SECOND // 10
 FINAL_EVERY = 10
 """Chunks; the final accounts for their second of audio."""
 SPOKEN = ("음성을", "글로", "옮긴다")
+TEXT = " ".join(SPOKEN)
+WORDS = tuple(Word(each, 12.0, 12.5, 0.9) for each in SPOKEN)
 
 
 def serve(name: Name, listening: socket.socket, core: int | None, profile: Path | None) -> None:
@@ -109,9 +111,8 @@ class ScriptedRecognizer:
 
     def _hear(self, number: int) -> None:
         self._seconds += CHUNK_BYTES / BYTES_PER_SECOND
-        spoken = (str(number), *SPOKEN)
-        text, start, end = " ".join(spoken), self._said, self._seconds
-        words = tuple(Word(each, start, end, 0.9) for each in spoken)
+        start, end = self._said, self._seconds
+        text, words = f"{number} {TEXT}", (Word(str(number), start, end, 0.9), *WORDS)
         if number % FINAL_EVERY:
             self._results.put_nowait(Interim(text, start, end, 0.9, words, "ko"))
         else:

@@ -9,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp
 
 from server import __version__
 from server.engines.base import Engine
@@ -25,7 +26,7 @@ from server.routes.system import system
 from server.session_log.base import SessionLog
 from server.settings import Settings
 
-CORS = {
+CORS: dict[str, Any] = {
     "allow_methods": ["GET", "POST", "DELETE"],
     "allow_headers": ["*"],
     "expose_headers": ["Upload-Offset", "Retry-After"],
@@ -33,6 +34,13 @@ CORS = {
 
 
 HOT: dict[str, tuple[str, Handler]] = {"audio": ("POST", upload_audio), "stream": ("GET", stream_events)}
+
+
+class Service(FastAPIOffline):
+    """FastAPI with the hot routes in front of its whole stack."""
+
+    def build_middleware_stack(self) -> ASGIApp:
+        return HotRoutes(super().build_middleware_stack(), HOT, self.state.cors)
 
 
 def create_app(
@@ -48,7 +56,7 @@ def create_app(
         async with running(app, settings, engines, session_log):
             yield
 
-    app = FastAPIOffline(
+    app = Service(
         title="Real-time speech-to-text over plain HTTP",
         version=__version__,
         description=openapi.DESCRIPTION,
@@ -58,12 +66,9 @@ def create_app(
     )
     app.state.settings = settings
     app.state.metrics = Metrics()
-    cors: dict[str, Any] = CORS | {"allow_origin_regex": settings.cors_origins}
+    app.state.cors = CORS | {"allow_origin_regex": settings.cors_origins}
     app.add_middleware(SentenceForStart)
-    app.add_middleware(CORSMiddleware, **cors)
-    app.add_middleware(
-        HotRoutes, handlers={"audio": ("POST", upload_audio), "stream": ("GET", stream_events)}, cors=cors
-    )
+    app.add_middleware(CORSMiddleware, **app.state.cors)
     app.add_exception_handler(RequestError, problems.on_request_error)
     app.add_exception_handler(RequestValidationError, problems.on_validation_error)
     app.add_exception_handler(HTTPException, problems.on_http_exception)
