@@ -8,6 +8,7 @@ import asyncio
 import cProfile
 import json
 import os
+import signal
 import socket
 import struct
 from collections.abc import AsyncIterator
@@ -46,6 +47,7 @@ def serve(name: Name, listening: socket.socket, core: int | None, profile: Path 
         log_level="critical",
     )
     server = uvicorn.Server(config)
+    signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn raises it once more at its end: the profile comes after
     if profile is None:
         server.run([listening])
     else:
