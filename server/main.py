@@ -9,7 +9,6 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp
 
 from server import __version__
 from server.engines.base import Engine
@@ -18,7 +17,7 @@ from server.lifecycle import SentenceForStart, running
 from server.observe.metrics import Metrics
 from server.routes import openapi, problems
 from server.routes.audio import upload_audio
-from server.routes.hot import Handler, HotRoutes
+from server.routes.hot import Handler, put_in_front
 from server.routes.pages import pages
 from server.routes.sessions import sessions
 from server.routes.sse import stream_events
@@ -36,13 +35,6 @@ CORS: dict[str, Any] = {
 HOT: dict[str, tuple[str, Handler]] = {"audio": ("POST", upload_audio), "stream": ("GET", stream_events)}
 
 
-class Service(FastAPIOffline):
-    """FastAPI with the hot routes in front of its whole stack."""
-
-    def build_middleware_stack(self) -> ASGIApp:
-        return HotRoutes(super().build_middleware_stack(), HOT, self.state.cors)
-
-
 def create_app(
     settings: Settings | None = None,
     engines: Mapping[str, Engine] | None = None,
@@ -56,7 +48,7 @@ def create_app(
         async with running(app, settings, engines, session_log):
             yield
 
-    app = Service(
+    app = FastAPIOffline(
         title="Real-time speech-to-text over plain HTTP",
         version=__version__,
         description=openapi.DESCRIPTION,
@@ -75,6 +67,7 @@ def create_app(
     app.add_exception_handler(Exception, problems.on_unforeseen)
     for router in (sessions, system, pages):
         app.include_router(router)
+    put_in_front(app, HOT, app.state.cors)
     openapi.describe(app)
     return app
 

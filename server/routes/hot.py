@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import Response
 from starlette.middleware.errors import ServerErrorMiddleware
@@ -76,3 +77,9 @@ class HotRoutes:
 
 def _found(scope: Scope) -> re.Match[str] | None:
     return PATH.match(scope["path"].removeprefix(scope.get("root_path", "")))
+
+
+def put_in_front(app: FastAPI, handlers: Mapping[str, tuple[str, Handler]], cors: Mapping[str, Any]) -> None:
+    """Have these routes answered before the middleware of ``app``."""
+    build_stack = app.build_middleware_stack
+    app.build_middleware_stack = lambda: HotRoutes(build_stack(), handlers, cors)  # type: ignore[method-assign]
