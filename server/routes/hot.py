@@ -23,7 +23,7 @@ log = logging.getLogger("stt.routes")
 PATH = re.compile(r"^/sessions/([^/]+)/(audio|stream)$")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class HotRequest:
     """One of these requests. ``headers``: names in lower case, the last value of each."""
 
