@@ -25,7 +25,14 @@ class Skip:
     to: float
 
 
-Item = bytes | Skip | Quiet | Order
+@dataclass(frozen=True, slots=True)
+class Flush:
+    """A final is due for all audio before ``through``, a time of the session."""
+
+    through: float
+
+
+Item = bytes | Skip | Quiet | Flush | Order
 
 
 def frames(pcm: bytes) -> Iterator[bytes]:

@@ -82,6 +82,8 @@ class UtteranceAssembler:
         self._space = "" if language.split("-")[0] in WITHOUT_SPACES else " "
         self._longest = longest
         self._settled = 0.0  # seconds sent that finals have accounted for
+        self.heard = 0.0
+        """Seconds sent up to which there has been a result of any kind."""
         self._quiet = 0.0  # the session's time before which nobody spoke that was not sent
         self._published = clock.now
         self._parts: list[_Part] = []
@@ -101,6 +103,8 @@ class UtteranceAssembler:
         return bool(self._parts) or not self.settled
 
     def take(self, message: Message) -> list[Recognition]:
+        if isinstance(message, Results):
+            self.heard = max(self.heard, message.end)
         return list(self._take(message))
 
     def quiet(self, through: float) -> list[Recognition]:
@@ -118,7 +122,14 @@ class UtteranceAssembler:
             return []
         return list(self._publish(ended=True))
 
-    def flush(self) -> list[Recognition]:
+    def flush(self, through: float, answer: Message | None = None) -> list[Recognition]:
+        """The final of all that was sent, which ends at ``through``, a time of the session.
+
+        ``answer`` is Deepgram's last word on it; without one, what was last heard is the best there is.
+        """
+        return list(self._flush(through, answer))
+
+    def close(self) -> list[Recognition]:
         """The connection is over: publish what is settled. What is not has to be recognised again."""
         return list(self._publish(ended=True)) if self._parts or self._speaking_since is not None else []
 
@@ -154,6 +165,17 @@ class UtteranceAssembler:
             yield from self._publish(ended=False)
         elif heard is None or heard.end <= final.end + TOLERANCE_SECONDS:
             yield from self._show()
+
+    def _flush(self, through: float, answer: Message | None) -> Iterator[Recognition]:
+        for heard in (answer, self._interim):
+            if isinstance(heard, Results) and heard.end > self._settled + TOLERANCE_SECONDS:
+                new = self._without_repeats(heard)
+                self._accept(new)
+                if new.text:
+                    yield from self._begin(self._parts[-1].start)
+        self._interim = None
+        self._settled = self._clock.sent
+        yield from self._publish(ended=True, flushed=through)
 
     def _accept(self, final: Results) -> None:
         """Take the text of a stretch as settled; an interim that reaches further stays."""
@@ -201,10 +223,13 @@ class UtteranceAssembler:
         yield from self._begin(parts[0].start)
         yield Interim(text, parts[0].start, parts[-1].end, _confidence(parts), _words(parts), _language(parts))
 
-    def _publish(self, *, ended: bool) -> Iterator[Recognition]:
-        """A final, with text or without, that moves the checkpoint; ``ended``: the speaker has paused."""
+    def _publish(self, *, ended: bool, flushed: float | None = None) -> Iterator[Recognition]:
+        """A final, with text or without, that moves the checkpoint; ``ended``: the speaker has paused.
+
+        ``flushed``: where the flush was that it answers; such a final there always is.
+        """
         parts = self._parts
-        through = self._clock.end_of(self._settled)
+        through = self._clock.end_of(self._settled) if flushed is None else flushed
         if self.settled:
             through = max(through, self._quiet)
         text = self._space.join(part.text for part in parts)
@@ -215,9 +240,10 @@ class UtteranceAssembler:
         self._parts, self._gap_seen = [], False
         if parts:
             self._shown = ""
-        if parts or through > self._published:
+        if parts or through > self._published or flushed is not None:
             self._published = max(self._published, through)
-            yield Final(text, start, end, self._published, _confidence(parts), _words(parts), _language(parts))
+            times = (start, end, self._published)
+            yield Final(text, *times, _confidence(parts), _words(parts), _language(parts), flushed is not None)
 
     def _part(self, heard: Results) -> _Part:
         """Within what is not published and what the result covers, so that times never run backwards."""

@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from server.engines.base import BYTES_PER_SECOND
 from server.engines.speech.vad import FRAME_BYTES, FRAME_SECONDS
 from server.models import SessionConfig
 
@@ -81,10 +82,10 @@ Segment = Started | Speech | Paused | Ended | Quiet
 
 
 class Endpointer:
-    """Feed PCM in any cuts with ``push``, end with ``flush``; both yield segments in order.
+    """Feed PCM in any cuts with ``push``; ``flush`` ends what is under way. Both yield segments in order.
 
     ``probabilities`` gives the speech probability of each frame of a whole number of frames. ``start`` is the time of
-    the first sample. The result depends on the audio alone, never on how it was cut.
+    the first sample. The result depends on the audio and on where it was flushed, never on how it was cut.
     """
 
     def __init__(
@@ -99,7 +100,7 @@ class Endpointer:
         self._endpointing = endpointing
         self._longest = longest
         self._start = start
-        self._frames = 0
+        self._taken_bytes = 0
         self._accounted = start
         self._rest = b""
         self._recent: deque[bytes] = deque(maxlen=ONSET_FRAMES + round(PRE_ROLL_SECONDS / FRAME_SECONDS))
@@ -114,23 +115,33 @@ class Endpointer:
         self._rest = pcm[whole:]
         for index, probability in enumerate(self._probabilities(pcm[:whole])):
             frame = pcm[index * FRAME_BYTES : (index + 1) * FRAME_BYTES]
-            self._frames += 1
+            self._taken_bytes += FRAME_BYTES
             yield from self._silent(frame, probability) if self._began is None else self._speaking(frame, probability)
 
     def flush(self) -> Iterator[Segment]:
-        """The audio is over: end the utterance that is under way."""
-        end = self._now + len(self._rest) / FRAME_BYTES * FRAME_SECONDS
+        """Account for all audio so far: the last segment is ``Ended`` if an utterance was under way, else ``Quiet``.
+
+        More audio may follow: its first sample begins a new frame, and nothing before it becomes its pre-roll.
+        """
+        rest, self._rest = self._rest, b""
+        self._taken_bytes += len(rest)
+        self._recent.clear()
         if self._began is not None:
-            yield Speech(self._rest)
-            yield self._end(end)
+            yield Speech(rest)
+            yield self._end(self._now)
         else:
-            yield Quiet(end)
-        self._rest = b""
+            self._accounted = self._now
+            self._onset = 0
+            yield Quiet(self._now)
 
     @property
     def _now(self) -> float:
         """Time of the next frame."""
-        return self._start + self._frames * FRAME_SECONDS
+        return self._ago(0)
+
+    def _ago(self, frames: int) -> float:
+        """Time at which the newest ``frames`` began."""
+        return self._start + (self._taken_bytes - frames * FRAME_BYTES) / BYTES_PER_SECOND
 
     def _silent(self, frame: bytes, probability: float) -> Iterator[Segment]:
         self._recent.append(frame)
@@ -143,12 +154,12 @@ class Endpointer:
 
     def _quiet_from(self) -> float:
         """End of the silence: what may still become a pre-roll is left out."""
-        return self._now - len(self._recent) * FRAME_SECONDS
+        return self._ago(len(self._recent))
 
     def _begin(self) -> Iterator[Segment]:
         audio_start = max(self._accounted, self._quiet_from())
         skip = round((audio_start - self._quiet_from()) / FRAME_SECONDS)
-        self._began = self._now - self._onset * FRAME_SECONDS
+        self._began = self._ago(self._onset)
         self._last_speech = self._now
         self._paused = False
         yield Started(self._began, audio_start)
