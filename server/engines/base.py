@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
+from server.languages import bare
 from server.models import Recognition, SessionConfig
 
 SAMPLE_RATE = 16_000
@@ -51,7 +52,7 @@ class Capabilities:
 
 
 def _covers(languages: frozenset[str], language: str) -> bool:
-    return language in languages or language.split("-")[0].lower() in languages
+    return language in languages or bare(language) in languages
 
 
 class Recognizer(Protocol):

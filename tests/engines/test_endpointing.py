@@ -22,7 +22,7 @@ from server.engines.speech.endpointing import (
     Started,
     endpointing_seconds,
 )
-from server.engines.speech.vad import FRAME_BYTES, FRAME_SECONDS
+from server.engines.speech.frames import FRAME_BYTES, FRAME_SECONDS
 from server.models import SessionConfig
 
 PROBABILITIES = {".": 0, "~": 40, "#": 90}

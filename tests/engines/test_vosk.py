@@ -16,7 +16,8 @@ from server.engines.local.recognizer_pool import Lent
 from server.engines.local.vosk import Vosk, _with_options, warm_up_speech
 from server.engines.local.whisper import Whisper
 from server.engines.local.workers import Workers
-from server.engines.speech.vad import FRAME_BYTES, FRAME_SECONDS, VadStream, VoiceActivityDetector
+from server.engines.speech.frames import FRAME_BYTES, FRAME_SECONDS
+from server.engines.speech.vad import VadStream, VoiceActivityDetector
 from server.errors import EngineError
 from server.models import Final, Interim, Recognition, SessionConfig, SpeechEnded, SpeechStarted
 from server.settings import Settings

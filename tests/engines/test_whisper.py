@@ -7,12 +7,12 @@ import pytest
 
 from server.engines.base import BYTES_PER_SECOND
 from server.engines.local.phantom import agreement
+from server.engines.local.transcription import Transcription
 from server.engines.local.whisper import (
     FINAL_BEAM,
     FULL_WINDOW_SECONDS,
     SHORTEST_WINDOW_SECONDS,
     SILENCE_SECONDS,
-    Transcription,
     Whisper,
     repeats_itself,
 )

@@ -13,7 +13,8 @@ import numpy as np
 from server.engines.base import BYTES_PER_SECOND, SAMPLE_RATE, Capabilities
 from server.engines.local.engine import LocalEngine
 from server.engines.local.recognizer import LocalRecognizer, Models
-from server.engines.local.whisper import Transcription, Whisper
+from server.engines.local.transcription import Transcription
+from server.engines.local.whisper import Whisper
 from server.engines.local.workers import Workers
 from server.models import Final, Recognition, SessionConfig
 from server.settings import Settings
@@ -52,6 +53,10 @@ class SharedEngine:
 
     def with_whisper(self, whisper: "StandIn") -> "SharedEngine":
         return replace(self, models=replace(self.models, whisper=cast(Whisper, whisper)))
+
+    def with_longest(self, seconds: float) -> "SharedEngine":
+        """Cuts utterances at this length."""
+        return replace(self, settings=self.settings.model_copy(update={"max_utterance_seconds": seconds}))
 
 
 @cache

@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 
 from server.engines.base import BYTES_PER_SECOND
 from server.engines.deepgram.messages import Message, Results, SpeechBegan, UtteranceEnd
+from server.languages import space
 from server.models import Final, Interim, Recognition, SpeechEnded, SpeechStarted, Word
 
 TOLERANCE_SECONDS = 0.02
 """Deepgram rounds its times."""
-WITHOUT_SPACES = ("ja", "zh", "th")
 
 
 class Clock:
@@ -79,7 +79,7 @@ class UtteranceAssembler:
 
     def __init__(self, clock: Clock, language: str, longest: float) -> None:
         self._clock = clock
-        self._space = "" if language.split("-")[0] in WITHOUT_SPACES else " "
+        self._space = space(language)
         self._longest = longest
         self._settled = 0.0  # seconds sent that finals have accounted for
         self.heard = 0.0

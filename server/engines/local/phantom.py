@@ -2,7 +2,7 @@
 
 from difflib import SequenceMatcher
 
-from server.engines.local.whisper import Transcription
+from server.engines.local.transcription import Transcription
 
 NO_SPEECH = 0.6
 UNLIKELY = -1.0

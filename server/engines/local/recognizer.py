@@ -12,10 +12,11 @@ from typing import Self, TypeVar
 from server.engines.base import BYTES_PER_SECOND, SAMPLE_RATE
 from server.engines.local.agreement import LocalAgreement
 from server.engines.local.phantom import is_phantom
+from server.engines.local.transcription import Transcription
 from server.engines.local.two_pass import choose
 from server.engines.local.vosk import LANGUAGE as VOSK_LANGUAGE
 from server.engines.local.vosk import Vosk, VoskUtterance
-from server.engines.local.whisper import Transcription, Whisper
+from server.engines.local.whisper import Whisper
 from server.engines.local.workers import Priority, Workers
 from server.engines.speech.endpointing import (
     PAUSE_SECONDS,
@@ -30,6 +31,7 @@ from server.engines.speech.endpointing import (
 )
 from server.engines.speech.vad import VoiceActivityDetector
 from server.errors import EngineError
+from server.languages import bare
 from server.models import Final, Interim, Recognition, SessionConfig, SpeechEnded, SpeechStarted
 from server.settings import Settings
 
@@ -109,7 +111,7 @@ class LocalRecognizer:
     def __init__(
         self, models: Models, workers: Workers, settings: Settings, config: SessionConfig, start: float
     ) -> None:
-        language = config.language.split("-")[0].lower()
+        language = bare(config.language)
         self._models = models
         self._workers = workers
         self._config = config

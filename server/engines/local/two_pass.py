@@ -3,7 +3,7 @@
 import re
 
 from server.engines.local.phantom import is_phantom
-from server.engines.local.whisper import Transcription
+from server.engines.local.transcription import Transcription
 from server.engines.speech.endpointing import PAUSE_SECONDS, Ended, Started
 from server.models import Final, SessionConfig, Word, mean_confidence
 

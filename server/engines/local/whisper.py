@@ -7,7 +7,6 @@ repeats itself is done again with the full window.
 
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import ctranslate2
@@ -17,6 +16,7 @@ from faster_whisper.tokenizer import Tokenizer
 from faster_whisper.transcribe import merge_punctuations
 
 from server.engines.base import BYTES_PER_SECOND, SAMPLE_RATE
+from server.engines.local.transcription import Transcription
 from server.engines.local.weights import whisper_model
 from server.errors import EngineError
 from server.models import Word
@@ -38,27 +38,6 @@ FIRST_TOKENS = 40
 PROMPT_TOKENS = 200
 PREPENDED = "\"'“¿([{-"
 APPENDED = "\"'.。,，!！?？:：”)]}、"
-
-
-@dataclass(frozen=True, slots=True)
-class Transcription:
-    """What Whisper makes of an utterance.
-
-    ``log_probability`` is the mean over the tokens, ``no_speech`` the probability that nobody speaks, ``looped`` that
-    even the full window repeats itself.
-    """
-
-    text: str
-    language: str
-    log_probability: float
-    no_speech: float
-    looped: bool = False
-    words: tuple[Word, ...] = ()
-
-    @property
-    def confidence(self) -> float:
-        """Geometric mean of the tokens' probabilities, in (0, 1]."""
-        return float(np.exp(min(0.0, self.log_probability)))
 
 
 class Whisper:

@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from server.engines.base import BYTES_PER_SECOND
-from server.engines.speech.vad import FRAME_BYTES, FRAME_SECONDS
+from server.engines.speech.frames import FRAME_BYTES, FRAME_SECONDS
+from server.languages import bare
 from server.models import SessionConfig
 
 DEFAULT_ENDPOINTING_MS = {"ko": 800}
@@ -19,8 +20,8 @@ ONSET_FRAMES = 3
 PRE_ROLL_SECONDS = 0.3
 QUIET_SECONDS = 1.0
 """Silence is reported once it has grown by this much."""
-PATIENCE_SECONDS = 12.0
-"""Utterances longer than this are cut at ever shorter pauses, so that a hard cut at the limit is rare."""
+LONG_UTTERANCE_SECONDS = 12.0
+"""An utterance that is longer than this ends at ever shorter pauses, so that a cut at the limit is rare."""
 SHORTEST_PAUSE_SECONDS = 0.1
 PAUSE_SECONDS = 0.35
 """Silence after which the utterance may well be over: time to begin preparing its final."""
@@ -28,7 +29,7 @@ PAUSE_SECONDS = 0.35
 
 def endpointing_seconds(config: SessionConfig, default_ms: int | None) -> float:
     """Silence that ends an utterance: the session's wish, else the server's, else the language's habit."""
-    language = config.language.split("-")[0].lower()
+    language = bare(config.language)
     by_language = DEFAULT_ENDPOINTING_MS.get(language, FALLBACK_ENDPOINTING_MS)
     return (config.endpointing_ms or default_ms or by_language) / 1000
 
@@ -189,7 +190,7 @@ class Endpointer:
 
     def _pause(self, length: float) -> float:
         """Silence that ends an utterance of this length."""
-        over = max(0.0, length - PATIENCE_SECONDS) / max(1.0, self._longest - PATIENCE_SECONDS)
+        over = max(0.0, length - LONG_UTTERANCE_SECONDS) / max(1.0, self._longest - LONG_UTTERANCE_SECONDS)
         return max(SHORTEST_PAUSE_SECONDS, self._endpointing * (1 - over))
 
     def _end(self, through: float) -> Ended:
