@@ -5,12 +5,13 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future
 
 import pytest
 
-from server.engines.local.workers import LONG_NICENESS, NICENESS, TRIM_JOBS, Priority, Workers
+from server.engines.local.workers import LONG_NICENESS, MOST_HUNG, NICENESS, TRIM_JOBS, Priority, Workers
 from tests.support.servers import ROOT
 
 PATIENCE = 10.0
@@ -229,6 +230,94 @@ def test_freed_memory_is_handed_back_every_so_many_long_jobs(
         workers.submit(Priority.AUDIO, lambda: None).result(PATIENCE)
         workers.submit(Priority.FINAL, lambda: None).result(PATIENCE)
     assert handed_back.wait(PATIENCE)
+
+
+# --- threads that hang ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A job that takes a moment is held to hang."""
+    monkeypatch.setattr("server.engines.local.workers.AUDIO_JOB_SECONDS", 0.02)
+    monkeypatch.setattr("server.engines.local.workers.LONG_JOB_SECONDS", 0.02)
+
+
+@pytest.mark.usefixtures("hasty")
+@pytest.mark.parametrize("priority", Priority)
+@pytest.mark.parametrize("threads", [1, 2])
+def test_threads_that_hang_are_replaced_when_others_wait(
+    make_workers: Callable[[int], Workers], priority: Priority, threads: int
+) -> None:
+    workers = make_workers(threads)
+    hanging = [Held(workers, priority).has_begun() for _ in range(threads)]
+    assert workers.submit(priority, lambda: "done").result(PATIENCE) == "done"
+    assert workers.hung() >= 1
+    assert workers.able()
+    for each in hanging:
+        each.let_go.set()
+
+
+@pytest.mark.usefixtures("hasty")
+def test_a_job_that_takes_long_is_let_run_while_nobody_waits(make_workers: Callable[[int], Workers]) -> None:
+    workers = make_workers(2)
+    slow = Held(workers).has_begun()
+    time.sleep(0.1)  # longer than any job may take; what is tested is that nothing comes of it
+    assert workers.submit(Priority.AUDIO, lambda: "done").result(PATIENCE) == "done"
+    slow.let_go.set()
+    assert slow.future.result(PATIENCE)
+    assert workers.hung() == 0
+
+
+@pytest.mark.usefixtures("hasty")
+def test_a_thread_that_comes_back_ends_and_its_result_counts(make_workers: Callable[[int], Workers]) -> None:
+    workers = make_workers(1)
+    late = threading.current_thread()
+
+    def take_long() -> str:
+        nonlocal late
+        late = threading.current_thread()
+        began.set()
+        assert let_go.wait(PATIENCE)
+        return "late"
+
+    began, let_go = threading.Event(), threading.Event()
+    hanging = workers.submit(Priority.AUDIO, take_long)
+    assert began.wait(PATIENCE)
+    assert workers.submit(Priority.AUDIO, lambda: "done").result(PATIENCE) == "done"
+    assert workers.hung() == 1
+    let_go.set()
+    assert hanging.result(PATIENCE) == "late"
+    late.join(PATIENCE)
+    assert not late.is_alive()
+    assert workers.hung() == 0
+    assert workers.submit(Priority.AUDIO, threading.current_thread).result(PATIENCE) is not late
+
+
+@pytest.mark.usefixtures("hasty")
+def test_so_many_threads_may_hang_and_no_more(make_workers: Callable[[int], Workers]) -> None:
+    workers = make_workers(1)
+    hanging = [Held(workers).has_begun() for _ in range(MOST_HUNG + 1)]
+    waiting = workers.submit(Priority.AUDIO, lambda: "done")
+    with pytest.raises(TimeoutError):
+        waiting.result(0.2)
+    assert workers.hung() == MOST_HUNG
+    assert not workers.able()
+    hanging[0].let_go.set()
+    assert waiting.result(PATIENCE) == "done"
+    for each in hanging:
+        each.let_go.set()
+        assert each.future.result(PATIENCE)
+    workers.close()
+    assert workers.able()
+
+
+@pytest.mark.usefixtures("hasty")
+def test_jobs_that_hang_do_not_hold_up_the_other_kind(make_workers: Callable[[int], Workers]) -> None:
+    workers = make_workers(1)
+    hanging = [Held(workers, Priority.FINAL).has_begun() for _ in range(MOST_HUNG + 1)]
+    assert workers.submit(Priority.AUDIO, lambda: "done").result(PATIENCE) == "done"
+    for each in hanging:
+        each.let_go.set()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="threads are counted in /proc")

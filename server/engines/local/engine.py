@@ -62,9 +62,10 @@ class LocalEngine:
 
     def status(self) -> dict[str, Any]:
         return {
-            "ready": self._models is not None,
+            "ready": self._models is not None and self._workers.able(),
             "max_sessions": self.capabilities.max_sessions,
             "jobs_waiting": self._workers.waiting(),
+            "hung_threads": self._workers.hung(),
         }
 
     async def aclose(self) -> None:

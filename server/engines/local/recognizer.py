@@ -42,7 +42,6 @@ Result = TypeVar("Result")
 INTERIM_SECONDS = 0.8
 """New speech after which Whisper decodes the utterance so far once more."""
 INTERIM_BEAM = 1
-STUCK_SECONDS = 10.0
 OPEN_FINALS = 3
 """Second passes that may be under way in one session; then its audio has to wait."""
 
@@ -168,8 +167,12 @@ class LocalRecognizer:
     # --- on a worker thread ------------------------------------------------------------------------------------------
 
     def _decode(self, segments: Iterator[Segment], *, flushed: bool = False) -> list[Step]:
-        with self._busy:
-            return [] if self._closed else [*self._steps(segments, flushed)]
+        try:
+            with self._busy:
+                return [] if self._closed else [*self._steps(segments, flushed)]
+        finally:
+            if self._closed:
+                self._drop_utterance()
 
     def _steps(self, segments: Iterator[Segment], flushed: bool) -> Iterator[Step]:
         for segment in segments:
@@ -219,7 +222,8 @@ class LocalRecognizer:
             yield _Grown(utterance)
 
     def _drop_utterance(self) -> None:
-        if not self._busy.acquire(timeout=STUCK_SECONDS):  # a job that hangs on another thread keeps its recognizer
+        """Give the Kaldi recognizer back, unless it is at work: then whoever works with it does so afterwards."""
+        if not self._busy.acquire(blocking=False):
             return
         if self._utterance is not None and self._utterance.first is not None:
             self._utterance.first.close()
@@ -227,9 +231,11 @@ class LocalRecognizer:
         self._busy.release()
 
     def _close(self) -> None:
-        """Give the Kaldi recognizer back, on a thread: it first decodes what it was given."""
         self._closed = True
-        if self._busy.locked() or self._utterance is not None:
+        utterance = self._utterance
+        if utterance is not None and utterance.second is not None:
+            utterance.second.cancel()
+        if utterance is not None:  # on a thread: Kaldi first decodes what it was given
             self._workers.submit(Priority.AUDIO, self._drop_utterance)
 
     # --- on the event loop -------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ import vosk
 
 from server.engines.base import BYTES_PER_SECOND
 from server.engines.local.memory import resident_mb, return_freed_memory
+from server.engines.local.workers import outcome
 
 YOUNGEST_RECYCLED = 20
 """Utterances. A limit that is too low for the model would otherwise make every utterance pay for a new recognizer."""
@@ -18,22 +19,37 @@ YOUNGEST_RECYCLED = 20
 
 @dataclass(slots=True)
 class Lent:
-    """A recognizer in use. ``utterances``: how many it has served. ``utterance_bytes``: of the present one, so far."""
+    """A recognizer in use. ``utterances``: how many it has served. ``utterance_bytes``: of the present one, so far.
+
+    ``sound``: it has come back from all calls. One that raised, or hangs, is in a state that nobody knows.
+    """
 
     kaldi: vosk.KaldiRecognizer
     utterances: int = 0
     utterance_bytes: int = 0
+    sound: bool = True
     _fed_bytes: int = field(default=0, init=False)
 
     def feed(self, pcm: bytes) -> None:
+        self.sound = False
         # the answer would be Kaldi's own endpointing, which is not ours
         self.kaldi.AcceptWaveform(pcm)
         self.utterance_bytes += len(pcm)
+        self.sound = True
+
+    def partial(self) -> str:
+        """What is heard so far in all that was fed since the last call of :meth:`words`."""
+        self.sound = False
+        heard: str = json.loads(self.kaldi.PartialResult())["partial"]
+        self.sound = True
+        return heard
 
     def words(self) -> list[dict[str, Any]]:
         """What was said in all that was fed since the last call, in seconds from there; it begins anew after that."""
+        self.sound = False
         found = json.loads(self.kaldi.FinalResult()).get("result", [])
         self.kaldi.Reset()
+        self.sound = True
         began = self._fed_bytes / BYTES_PER_SECOND  # Kaldi's clock has run since the recognizer was made
         self._fed_bytes += self.utterance_bytes
         self.utterance_bytes = 0
@@ -86,13 +102,17 @@ class RecognizerPool:
         return lent
 
     def give_back(self, lent: Lent) -> None:
+        """For others to use, unless it is broken: then it is never lent again."""
         lent.utterances += 1
-        if lent.utterances >= YOUNGEST_RECYCLED and resident_mb() > self._memory_mb:
+        if lent.sound and lent.utterance_bytes:
+            outcome(lent.words)  # of an utterance that was given up: only this drops the audio with it
+        if not lent.sound:
+            self._count(-1)
+            self._grow_later()
+        elif lent.utterances >= YOUNGEST_RECYCLED and resident_mb() > self._memory_mb:
             self._count(-1)
             self._later(self._replace)
         else:
-            if lent.utterance_bytes:
-                lent.words()  # of an utterance that was given up: only this drops the audio with it
             self._idle.put(lent)
 
     def _grow_later(self) -> None:

@@ -4,7 +4,6 @@ A Kaldi recognizer is held for one utterance only and then reused: its first utt
 later ones (it builds its search graph as it goes), so a few warm ones serve all sessions.
 """
 
-import json
 import tempfile
 import wave
 from collections.abc import Sequence
@@ -18,7 +17,7 @@ from server.engines.base import BYTES_PER_SECOND, SAMPLE_RATE
 from server.engines.local.keywords import spot
 from server.engines.local.korean import KoreanSpacing
 from server.engines.local.recognizer_pool import Lent, RecognizerPool
-from server.engines.local.workers import Priority, Workers
+from server.engines.local.workers import Priority, Workers, outcome
 from server.engines.speech.endpointing import Ended, Started
 from server.errors import EngineError
 from server.models import Final, Interim, Word, mean_confidence
@@ -59,16 +58,25 @@ class Vosk:
 
 
 def _load(path: Path) -> vosk.Model:
-    """The model, with our options: Kaldi takes them from a file of the model only."""
+    """The model, with our options: Kaldi takes them from a file of the model only.
+
+    Raises:
+        EngineError: it is damaged.
+
+    """
     with tempfile.TemporaryDirectory() as folder:
         try:
-            return vosk.Model(str(_with_options(path, Path(folder))))
+            found = _with_options(path, Path(folder))
         except OSError:  # Windows lets only developers make links; then the text comes later
-            return vosk.Model(str(path))
+            found = path
+        loading = outcome(lambda: vosk.Model(str(found)))
+    if (error := loading.exception()) is not None:
+        raise EngineError(f"The Vosk model in {path} can't be loaded: it is damaged.", retryable=False) from error
+    return loading.result()
 
 
 def _with_options(path: Path, copy: Path) -> Path:
-    """A model of links to the files of another, but for one."""
+    """A model of links to the files of another, but for the one that holds the options."""
     conf, options = path / "conf", path / "conf" / "model.conf"
     (copy / "conf").mkdir()
     for part in (*path.iterdir(), *conf.iterdir()):
@@ -127,7 +135,7 @@ class VoskUtterance:
         del self._audio[: self._fed]
         self._fed = 0
         self._heard_bytes = max(self._heard_bytes, self._lent.utterance_bytes)
-        return self._changed(_partial(self._lent))
+        return self._changed(self._lent.partial())
 
     def guess(self) -> Interim | None:
         """The first word, half a second before the model would say it: by pretending that no more follows.
@@ -196,11 +204,6 @@ class VoskUtterance:
     def _readable(self, morphemes: list[Word]) -> list[Word]:
         words = self._vosk.spacing.words(morphemes) if self._smart_format else morphemes
         return spot(words, self._keywords)
-
-
-def _partial(lent: Lent) -> str:
-    heard: str = json.loads(lent.kaldi.PartialResult())["partial"]
-    return heard
 
 
 def _text(words: list[Word]) -> str:
