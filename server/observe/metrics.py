@@ -41,9 +41,11 @@ class Metrics:
     def session_refused(self, code: str) -> None:
         self._refused.labels(code).inc()
 
-    def sessions_open(self, lags: Mapping[str, float]) -> None:
-        """The open sessions, each with the seconds of audio that its recognizer has not taken yet."""
-        self._open.set(len(lags))
+    def sessions_open(self, count: int) -> None:
+        self._open.set(count)
+
+    def session_lags(self, lags: Mapping[str, float]) -> None:
+        """The sessions that this process recognises, each with the seconds of audio not yet taken."""
         self._lag.clear()
         for session_id, seconds in lags.items():
             self._lag.labels(session_id[:SHORT_ID]).set(seconds)

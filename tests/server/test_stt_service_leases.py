@@ -20,12 +20,12 @@ async def test_a_session_that_another_process_took_is_left_in_silence() -> None:
         await half.log.append_audio(session_id, speech([1, 2]))
         before = await half.events(session_id, EventType.FINAL)
         half.ahead += LEASE_SECONDS + 1
-        stolen = await half.log.claim("another process", 0)
+        stolen = await half.log.claim("another process", {"fake"}, 0)
         assert stolen is not None
         await half.log.append_audio(session_id, speech([3]))
         assert texts(await half.recognise(PCM)) == WORDS  # the half goes on with others
         assert await half.log.read_events(session_id, before[-1].id, 0) == []
-        await half.log.append_events(stolen, [session_end_event(session_id, "finished")])
+        await half.log.append_events(stolen, [session_end_event("finished")], end_reason="finished")
 
 
 async def test_a_session_may_come_back_to_the_process_that_lost_it() -> None:
@@ -49,7 +49,7 @@ async def test_a_lease_is_kept_for_as_long_as_the_session_lasts() -> None:
         for _ in range(3):
             await asyncio.sleep(0.02)  # a few renewals
         half.ahead += LEASE_SECONDS - 0.5
-        assert await half.log.claim("another process", 0) is None
+        assert await half.log.claim("another process", {"fake"}, 0) is None
         await half.log.append_audio(session_id, speech([2]))
         await half.log.finish_audio(session_id, "finished")
         assert texts(await half.events(session_id)) == said([1], [2])
@@ -77,7 +77,7 @@ async def test_a_drain_publishes_the_last_words_and_ends_every_session() -> None
             events = await half.events(session_id)
             assert texts(events) == ["말1", "말2 말3"]
             assert reason(events) == "server_shutdown"
-        assert await half.log.open_sessions() == []
+        assert await half.log.open_by_engine() == {}
 
 
 async def test_a_drain_does_not_wait_for_a_recognizer_that_hangs() -> None:

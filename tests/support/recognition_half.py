@@ -1,7 +1,6 @@
 """A recognition half whose engines fail as they are told, and what is read of its sessions."""
 
 import asyncio
-import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from server import stt_service
 from server.engines.base import Engine
 from server.errors import EngineError
 from server.models import EventType, SessionConfig
 from server.observe.metrics import Metrics
-from server.session_log.base import LoggedEvent
+from server.recognition import session
+from server.session_log.base import LoggedEvent, Room
 from server.session_log.memory import MemorySessionLog
 from server.settings import Settings
 from server.stt_service import STTService
@@ -34,7 +33,7 @@ LONG = 60.0
 
 @pytest.fixture(name="no_backoff", autouse=True)
 def no_backoff_fixture(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stt_service, "FIRST_BACKOFF_SECONDS", 0.001)
+    monkeypatch.setattr(session, "FIRST_BACKOFF_SECONDS", 0.001)
 
 
 @dataclass
@@ -57,7 +56,8 @@ class Half:
         self.sessions += 1
         session_id = f"sess_{self.sessions}"
         checked = SessionConfig.model_validate(config)
-        await self.log.create(session_id, checked.model_dump(), next(iter(self.engines)), max_backlog_bytes=10_000_000)
+        room = Room(1000, {next(iter(self.engines)): None})
+        await self.log.create(session_id, checked, room, max_backlog_bytes=10_000_000)
         return session_id
 
     async def recognise(self, audio: bytes, **config: Any) -> list[LoggedEvent]:
@@ -89,7 +89,7 @@ async def running(*faults: Fault, engines: dict[str, FakeEngine] | None = None, 
 
 
 def data_of(event: LoggedEvent) -> dict[str, Any]:
-    return dict(json.loads(event.payload)["data"])
+    return event.data
 
 
 def texts(events: list[LoggedEvent]) -> list[str]:
