@@ -11,14 +11,13 @@ import pytest
 
 from server.engines.base import BYTES_PER_SECOND
 from server.engines.local import workers as workers_module
-from server.engines.local.engine import LocalEngine
 from server.engines.local.recognizer_pool import Lent
 from server.engines.local.vosk import REQUIRED, Vosk, VoskUtterance
 from server.engines.local.workers import AUDIO_JOB_SECONDS, MOST_HUNG, Priority, Workers
 from server.errors import EngineError
 from server.models import Final, Interim, SessionConfig
+from tests.support.engine_settings import local_engine, local_settings
 from tests.support.local_engine import STEP_BYTES, SharedEngine, collected, finals, load_local_engine, recognise
-from tests.support.servers import settings_of
 
 POISON = "poison"
 THREADS = 2
@@ -101,7 +100,7 @@ async def test_an_engine_whose_threads_have_all_hung_is_not_ready(
     shared: SharedEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(workers_module, "AUDIO_JOB_SECONDS", 0.02)
-    engine = LocalEngine(settings_of(recognition_threads=1))
+    engine = local_engine(recognition_threads=1)
     engine._models = shared.models
     assert engine.status()["ready"] and engine.status()["hung_threads"] == 0
     let_go = threading.Event()
@@ -171,4 +170,4 @@ def test_a_damaged_vosk_model_is_named(tmp_path: Path, monkeypatch: pytest.Monke
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     with pytest.raises(EngineError, match=f"The Vosk model in {tmp_path} can't be loaded: it is damaged."):
-        Vosk(settings_of(vosk_model=tmp_path), Workers(1))
+        Vosk(local_settings(vosk_model=tmp_path), Workers(1))

@@ -11,13 +11,13 @@ from typing import Any, cast
 import numpy as np
 
 from server.engines.base import BYTES_PER_SECOND, SAMPLE_RATE, Capabilities
-from server.engines.local.engine import LocalEngine
 from server.engines.local.recognizer import LocalRecognizer, Models
 from server.engines.local.transcription import Transcription
 from server.engines.local.whisper import Whisper
 from server.engines.local.workers import Workers
 from server.models import Final, Recognition, SessionConfig
 from server.settings import Settings
+from tests.support.engine_settings import local_engine
 
 PATIENCE = 30.0
 """Seconds after which what should have happened never will."""
@@ -61,12 +61,11 @@ class SharedEngine:
 
 @cache
 def load_local_engine() -> SharedEngine:
-    settings = Settings(_env_file=None, vosk_pool=1, recognition_threads=THREADS)
-    engine = LocalEngine(settings)
+    engine = local_engine(vosk_pool=1, recognition_threads=THREADS)
     with ThreadPoolExecutor(1) as thread:  # a loop of its own: the tests have theirs
         thread.submit(lambda: asyncio.run(engine.prewarm())).result()
     assert engine._models is not None
-    return SharedEngine(engine._models, engine._workers, settings, engine.capabilities, engine.status())
+    return SharedEngine(engine._models, engine._workers, engine._shared, engine.capabilities, engine.status())
 
 
 class StandIn:

@@ -30,11 +30,11 @@ from server.engines.deepgram.messages import (
 )
 from server.engines.deepgram.outgoing import Flush, Item, Order, Pacer, SilenceGate, Skip, frames
 from server.engines.deepgram.pulse import Pulse
+from server.engines.deepgram.settings import DeepgramSettings
 from server.engines.deepgram.socket import connect_live, hang_up, lost, request_id
-from server.engines.deepgram.utterances import Clock, UtteranceAssembler
+from server.engines.deepgram.utterances import UtteranceAssembler
 from server.engines.speech.endpointing import Quiet
 from server.models import Recognition, SessionConfig
-from server.settings import Settings
 
 log = logging.getLogger("stt.deepgram")
 
@@ -48,8 +48,8 @@ class DeepgramRecognizer:
         self,
         url: str,
         config: SessionConfig,
-        start: float,
-        settings: Settings,
+        assembler: UtteranceAssembler,
+        settings: DeepgramSettings,
         attempt: Callable[[], AbstractContextManager[Attempt]],
         gate: SilenceGate | None,
     ) -> None:
@@ -59,12 +59,12 @@ class DeepgramRecognizer:
         self._settings = settings
         self._attempt = attempt
         self._gate = gate
-        self._clock = Clock(start)
-        self._assembler = UtteranceAssembler(self._clock, config.language, settings.max_utterance_seconds)
+        self._assembler = assembler
+        self._clock = assembler.clock
         self._outbox: asyncio.Queue[Item] = asyncio.Queue(OUTBOX_FRAMES)
         self._results: asyncio.Queue[Recognition | None] = asyncio.Queue()
         self._answer_deadline = asyncio.timeout(None)
-        self._start = start
+        self._start = assembler.clock.now
         self._received_bytes = 0
         self._finalizing = False
         self._finalized: float | None = None  # seconds sent at the newest Finalize

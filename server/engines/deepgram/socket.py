@@ -9,7 +9,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketExce
 from websockets.http11 import Response
 
 from server.engines.deepgram.messages import DeepgramError, closure, refusal
-from server.settings import Settings
+from server.engines.deepgram.settings import DeepgramSettings
 
 MAX_MESSAGE_BYTES = 2**20
 CLOSE_SECONDS = 1.0
@@ -20,9 +20,9 @@ wire_log.setLevel(logging.INFO)
 """Below this level the library writes down headers, where the key is, and messages, where the words are."""
 
 
-async def connect_live(url: str, settings: Settings) -> ClientConnection:
+async def connect_live(url: str, settings: DeepgramSettings) -> ClientConnection:
     """An open stream. Raises :class:`DeepgramError`."""
-    key = settings.deepgram_key()
+    key = settings.key()
     try:
         return await connect(
             url,

@@ -78,7 +78,7 @@ class UtteranceAssembler:
     """
 
     def __init__(self, clock: Clock, language: str, longest: float) -> None:
-        self._clock = clock
+        self.clock = clock
         self._space = space(language)
         self._longest = longest
         self._settled = 0.0  # seconds sent that finals have accounted for
@@ -95,7 +95,7 @@ class UtteranceAssembler:
     @property
     def settled(self) -> bool:
         """Whether everything that was sent is accounted for."""
-        return self._settled >= self._clock.sent - TOLERANCE_SECONDS
+        return self._settled >= self.clock.sent - TOLERANCE_SECONDS
 
     @property
     def waiting(self) -> bool:
@@ -117,7 +117,7 @@ class UtteranceAssembler:
         if self._interim is not None:
             self._accept(self._interim)
         elif self.waiting:
-            self._settled = self._clock.sent
+            self._settled = self.clock.sent
         else:
             return []
         return list(self._publish(ended=True))
@@ -142,7 +142,7 @@ class UtteranceAssembler:
                 if message.text:
                     yield from self._show()
             case SpeechBegan(at=at):
-                yield from self._begin(self._clock.begin_of(at))
+                yield from self._begin(self.clock.begin_of(at))
             case UtteranceEnd() if self._parts and self._interim is None:
                 yield from self._publish(ended=True)
             case UtteranceEnd():
@@ -174,7 +174,7 @@ class UtteranceAssembler:
                 if new.text:
                     yield from self._begin(self._parts[-1].start)
         self._interim = None
-        self._settled = self._clock.sent
+        self._settled = self.clock.sent
         yield from self._publish(ended=True, flushed=through)
 
     def _accept(self, final: Results) -> None:
@@ -183,7 +183,7 @@ class UtteranceAssembler:
             self._parts.append(self._part(final))
         if self._interim is not None and self._interim.end <= final.end + TOLERANCE_SECONDS:
             self._interim = None
-        self._settled = max(self._settled, min(final.end, self._clock.sent))
+        self._settled = max(self._settled, min(final.end, self.clock.sent))
 
     def _without_repeats(self, final: Results) -> Results:
         """Deepgram says some words twice, rarely: leave out what lies in audio that is settled."""
@@ -229,7 +229,7 @@ class UtteranceAssembler:
         ``flushed``: where the flush was that it answers; such a final there always is.
         """
         parts = self._parts
-        through = self._clock.end_of(self._settled) if flushed is None else flushed
+        through = self.clock.end_of(self._settled) if flushed is None else flushed
         if self.settled:
             through = max(through, self._quiet)
         text = self._space.join(part.text for part in parts)
@@ -247,17 +247,17 @@ class UtteranceAssembler:
 
     def _part(self, heard: Results) -> _Part:
         """Within what is not published and what the result covers, so that times never run backwards."""
-        latest = max(self._published, self._clock.end_of(heard.end))
+        latest = max(self._published, self.clock.end_of(heard.end))
 
         def word_of(word: Word) -> Word:
-            start = min(max(self._published, self._clock.begin_of(word.start)), latest)
-            return replace(word, start=start, end=min(max(start, self._clock.end_of(word.end)), latest))
+            start = min(max(self._published, self.clock.begin_of(word.start)), latest)
+            return replace(word, start=start, end=min(max(start, self.clock.end_of(word.end)), latest))
 
         words = tuple(word_of(word) for word in heard.words)
         if words:
             start, end = words[0].start, words[-1].end
         else:
-            earliest = max(self._published, self._clock.begin_of(heard.start), self._speaking_since or 0.0)
+            earliest = max(self._published, self.clock.begin_of(heard.start), self._speaking_since or 0.0)
             start, end = min(earliest, latest), latest
         return _Part(heard.text, start, end, words, heard.confidence, heard.language)
 

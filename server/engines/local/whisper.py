@@ -16,11 +16,11 @@ from faster_whisper.tokenizer import Tokenizer
 from faster_whisper.transcribe import merge_punctuations
 
 from server.engines.base import BYTES_PER_SECOND, SAMPLE_RATE
+from server.engines.local.settings import LocalSettings
 from server.engines.local.transcription import Transcription
 from server.engines.local.weights import whisper_model
 from server.errors import EngineError
 from server.models import Word
-from server.settings import Settings
 
 FULL_WINDOW_SECONDS = 30.0
 SHORTEST_WINDOW_SECONDS = 9.0
@@ -43,7 +43,7 @@ APPENDED = "\"'.。,，!！?？:：”)]}、"
 class Whisper:
     """The model; safe to be shared by threads, ``parallel`` of which can use it at once."""
 
-    def __init__(self, settings: Settings, parallel: int) -> None:
+    def __init__(self, settings: LocalSettings, parallel: int) -> None:
         device = settings.whisper_device
         if device == "auto":
             device = "cuda" if ctranslate2.get_cuda_device_count() else "cpu"
