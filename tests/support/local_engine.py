@@ -19,7 +19,7 @@ from server.models import Final, Recognition, SessionConfig
 from server.settings import Settings
 from tests.support.engine_settings import local_engine
 
-PATIENCE = 30.0
+STUCK_SECONDS = 30.0
 """Seconds after which what should have happened never will."""
 STEP_BYTES = BYTES_PER_SECOND // 10
 THREADS = 2
@@ -88,16 +88,16 @@ async def recognise(
     language: str = "ko",
     *,
     start: float = 0.0,
-    patiently: bool = False,
+    every_interim: bool = False,
     **config: Any,
 ) -> list[Recognition]:
-    """All recognitions. ``patiently``: no audio is sent while an interim is being made, so that none is left out."""
+    """All recognitions. ``every_interim``: no audio is sent while one is being made, so that none is left out."""
     asked = SessionConfig(language=language, **config)
     async with engine.open(asked, start) as recognizer, asyncio.TaskGroup() as tasks:
         reading = tasks.create_task(collected(recognizer))
         for at in range(0, len(pcm), STEP_BYTES):
             await recognizer.send_audio(pcm[at : at + STEP_BYTES])
-            if patiently and recognizer._interim is not None:
+            if every_interim and recognizer._interim is not None:
                 await recognizer._interim
         await recognizer.finish()
         return await reading
