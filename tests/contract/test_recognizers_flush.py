@@ -1,22 +1,14 @@
 """What every recognizer promises of a flush, and of what holds after a failure."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 
 from server.engines.base import BYTES_PER_SECOND
 from server.errors import EngineError
 from server.models import Final
-from tests.support.recognizers import KINDS, STEP_BYTES, Heard, Kind, hear, send
-
-
-@pytest.fixture(params=KINDS)
-async def kind(request: pytest.FixtureRequest, speech_dir: Path) -> AsyncIterator[Kind]:
-    async with KINDS[request.param](speech_dir) as kind:
-        yield kind
+from tests.support.recognizers import STEP_BYTES, Heard, Kind, hear, send
 
 
 def seconds(pcm: bytes) -> float:

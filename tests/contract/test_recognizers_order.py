@@ -1,23 +1,15 @@
 """What every recognizer promises of the order and the times of what it says."""
 
-from collections.abc import AsyncIterator
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 
 from server.engines.base import BYTES_PER_SECOND
 from server.models import Final, Interim, SpeechEnded, SpeechStarted
-from tests.support.recognizers import KINDS, Heard, Kind, hear
+from tests.support.recognizers import Heard, Kind, hear
 
 ROUNDING = 0.011
 """Seconds by which an engine may round a time."""
-
-
-@pytest.fixture(params=KINDS)
-async def kind(request: pytest.FixtureRequest, speech_dir: Path) -> AsyncIterator[Kind]:
-    async with KINDS[request.param](speech_dir) as kind:
-        yield kind
 
 
 @pytest.fixture(params=[0.0, 100.0])

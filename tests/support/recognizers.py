@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Protocol
 
 from server.engines.base import BYTES_PER_SECOND, Recognizer
@@ -15,7 +14,7 @@ from tests.support.deepgram_recognition import engine_for
 from tests.support.deepgram_speech import coded_speech
 from tests.support.fake_engine import FakeEngine, Fault, speech
 from tests.support.local_engine import GAP, load_local_engine, read_pcm
-from tests.support.servers import KOREAN_WAV
+from tests.support.servers import KOREAN_WAV, SPEECH_DIR
 
 STEP_BYTES = BYTES_PER_SECOND // 10
 
@@ -39,7 +38,7 @@ class Kind:
 
 
 @asynccontextmanager
-async def fake(_: Path) -> AsyncIterator[Kind]:
+async def fake() -> AsyncIterator[Kind]:
     engine = FakeEngine()
 
     def fail(recognizer: Any) -> None:
@@ -49,29 +48,29 @@ async def fake(_: Path) -> AsyncIterator[Kind]:
 
 
 @asynccontextmanager
-async def vosk(_: Path) -> AsyncIterator[Kind]:
+async def vosk() -> AsyncIterator[Kind]:
     yield Kind(load_local_engine(), _korean(), _fail_in_vad, SessionConfig(language="ko", two_pass=False))
 
 
 @asynccontextmanager
-async def two_pass(_: Path) -> AsyncIterator[Kind]:
+async def two_pass() -> AsyncIterator[Kind]:
     yield Kind(load_local_engine(), _korean(), _fail_in_vad, SessionConfig(language="ko"))
 
 
 @asynccontextmanager
-async def whisper(speech_dir: Path) -> AsyncIterator[Kind]:
-    english = read_pcm(speech_dir / "en" / "leopard" / "test.wav") + GAP
+async def whisper() -> AsyncIterator[Kind]:
+    english = read_pcm(SPEECH_DIR / "en" / "leopard" / "test.wav") + GAP
     yield Kind(load_local_engine(), (english, english), _fail_in_vad, SessionConfig(language="en"))
 
 
 @asynccontextmanager
-async def deepgram(_: Path) -> AsyncIterator[Kind]:
+async def deepgram() -> AsyncIterator[Kind]:
     async with DeepgramPeer() as peer:
         sentences = (coded_speech([1, 2, 3]), coded_speech([4, 5]))
         yield Kind(engine_for(peer), sentences, lambda _: peer.streams[-1].connection.transport.abort())
 
 
-KINDS: dict[str, Callable[[Path], AbstractAsyncContextManager[Kind]]] = {
+KINDS: dict[str, Callable[[], AbstractAsyncContextManager[Kind]]] = {
     "fake": fake,
     "vosk": vosk,
     "two_pass": two_pass,
