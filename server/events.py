@@ -1,9 +1,10 @@
 """From what a recognizer says to what is published: events, whose data is the same for every wire. Pure."""
 
-import json
 import time
 from collections.abc import Mapping
 from typing import Any
+
+from pydantic_core import to_json
 
 from server.models import EventType, Final, Interim, Recognition, SessionConfig, SpeechEnded, SpeechStarted, Word
 from server.session_log.base import NewEvent
@@ -49,8 +50,7 @@ def session_end_event(reason: str) -> NewEvent:
 
 def new_event(event_type: EventType, data: Mapping[str, Any]) -> NewEvent:
     """The event with its data as JSON, which holds no line break."""
-    body = json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode()
-    return NewEvent(event_type, body, round(time.time(), 3))
+    return NewEvent(event_type, to_json(data), round(time.time(), 3))
 
 
 def _hypothesis(recognition: Interim | Final, config: SessionConfig, engine: str) -> dict[str, Any]:

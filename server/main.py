@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -15,12 +16,23 @@ from server.errors import RequestError
 from server.lifecycle import SentenceForStart, running
 from server.observe.metrics import Metrics
 from server.routes import openapi, problems
-from server.routes.hot import HotRoutes
+from server.routes.audio import upload_audio
+from server.routes.hot import Handler, HotRoutes
 from server.routes.pages import pages
 from server.routes.sessions import sessions
+from server.routes.sse import stream_events
 from server.routes.system import system
 from server.session_log.base import SessionLog
 from server.settings import Settings
+
+CORS = {
+    "allow_methods": ["GET", "POST", "DELETE"],
+    "allow_headers": ["*"],
+    "expose_headers": ["Upload-Offset", "Retry-After"],
+}
+
+
+HOT: dict[str, tuple[str, Handler]] = {"audio": ("POST", upload_audio), "stream": ("GET", stream_events)}
 
 
 def create_app(
@@ -42,17 +54,15 @@ def create_app(
         description=openapi.DESCRIPTION,
         lifespan=lifespan,
         redoc_url=None,
+        telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.state.settings = settings
     app.state.metrics = Metrics()
+    cors: dict[str, Any] = CORS | {"allow_origin_regex": settings.cors_origins}
     app.add_middleware(SentenceForStart)
-    app.add_middleware(HotRoutes)
+    app.add_middleware(CORSMiddleware, **cors)
     app.add_middleware(
-        CORSMiddleware,
-        allow_origin_regex=settings.cors_origins,
-        allow_methods=["GET", "POST", "DELETE"],
-        allow_headers=["*"],
-        expose_headers=["Upload-Offset", "Retry-After"],
+        HotRoutes, handlers={"audio": ("POST", upload_audio), "stream": ("GET", stream_events)}, cors=cors
     )
     app.add_exception_handler(RequestError, problems.on_request_error)
     app.add_exception_handler(RequestValidationError, problems.on_validation_error)

@@ -60,6 +60,7 @@ class STTService:
         """Claim sessions until cancelled."""
         async with self._tasks:
             self._runs.set()
+            self._tasks.create_task(self._keep_leases())
             self._tasks.create_task(self._report_lags())
             while True:
                 if lease := await self._claim():
@@ -98,31 +99,25 @@ class STTService:
 
     async def _own(self, owned: _Owned) -> None:
         """Recognise one session to its end. The session barrier: what happens in here reaches no other session."""
-        lease, recognition = owned.lease, owned.recognition
+        recognition = owned.recognition
         step: Step | None = recognition.recognise
         try:
             while (now := step) is not None:
                 try:
-                    step = await self._leased(lease, now)
+                    step = await now()
                 except Exception as exc:  # noqa: BLE001 - this is the barrier
                     step = recognition.step_after(now, cause_of(exc))
         finally:
             recognition.count_costs()
             self._let_go(owned)
 
-    async def _leased(self, lease: Lease, step: Step) -> Step | None:
-        """One step, while the lease is kept."""
-        async with asyncio.TaskGroup() as tasks:
-            renewal = tasks.create_task(self._renew(lease))
-            following = await step()
-            renewal.cancel()
-        return following
-
-    async def _renew(self, lease: Lease) -> None:
+    async def _keep_leases(self) -> None:
+        """Renew them in time. Whose lease is lost hears of it from its next call to the log."""
         while True:
             await asyncio.sleep(self._settings.lease_seconds / 3)
-            with contextlib.suppress(LogUnavailable):  # should it stay away, somebody else has the lease one day
-                await self._log.renew(lease)
+            for owned in list(self._owned.values()):
+                with contextlib.suppress(LeaseLost, SessionNotFound, LogUnavailable):
+                    await self._log.renew(owned.lease)
 
     def _let_go(self, owned: _Owned) -> None:
         if self._owned.get(owned.lease.session_id) is owned:  # else it was lost, and claimed again by us

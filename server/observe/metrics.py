@@ -25,6 +25,7 @@ class Metrics:
         self._received = Counter("stt_received_bytes", "Bytes of audio stored.", registry=registry)
         self._recognised = Counter("stt_recognised_seconds", "Seconds of audio recognised.", registry=registry)
         self._events = Counter("stt_events", "Events published.", ["type"], registry=registry)
+        self._published = {each: self._events.labels(each.value) for each in EventType}
         self._failures = Counter("stt_engine_failures", "Recognizers that failed.", ["engine"], registry=registry)
 
         self._sent = Summary(
@@ -63,7 +64,7 @@ class Metrics:
         self._recognised.inc(seconds)
 
     def event_published(self, event_type: EventType) -> None:
-        self._events.labels(event_type.value).inc()
+        self._published[event_type].inc()
 
     def engine_failed(self, engine: str) -> None:
         self._failures.labels(engine).inc()

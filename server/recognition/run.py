@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Protocol
 
 from server.audio.decoder import AudioDecoder
@@ -15,6 +15,7 @@ from server.session_log.base import AudioSlice, Checkpoint, NewEvent
 
 SLICE_BYTES = 2 * BYTES_PER_SECOND
 """PCM that a recognizer is given at once: a little compressed audio may be very long."""
+UNANSWERED = "The recognizer does not answer a flush."
 
 
 class Session(Protocol):
@@ -30,7 +31,7 @@ class Session(Protocol):
 
 
 class RecognizerRun:
-    """A recognizer at work on the session: fed from the log by one task, its recognitions published by another."""
+    """Fed from the log by one task, its recognitions published by another, watched by a third."""
 
     def __init__(
         self,
@@ -47,28 +48,27 @@ class RecognizerRun:
         self._engine_seconds = engine_seconds
         self._decoder = AudioDecoder(config, checkpoint)
         self._asked: deque[int] = deque()  # offsets of the marks that the recognizer has yet to answer
-        self._answer_due = asyncio.timeout(None)
+        self._waits: dict[str, float] = {}  # what the recognizer is late with if it takes too long, and since when
 
     async def run(self) -> None:
         """Raises :class:`AudioError` once everything before the damage is published, and whatever the engine raises."""
         recognizer: Recognizer | None = None
         try:
             async with contextlib.AsyncExitStack() as stack:
-                await stack.enter_async_context(self._answer_due)
                 async with self._deadline("The recognizer does not open."):
                     recognizer = await stack.enter_async_context(
                         self._engine.open(self._config, self._checkpoint.seconds)
                     )
                 tasks = await stack.enter_async_context(asyncio.TaskGroup())
                 publishing = tasks.create_task(self._publish(recognizer))
+                watching = tasks.create_task(self._watch())
                 damage = await self._feed(recognizer)
                 async with self._deadline("The recognizer did not come to an end."):
                     await recognizer.finish()
                     await publishing
+                watching.cancel()
                 if damage:
                     raise damage
-        except TimeoutError as exc:
-            raise EngineError("The recognizer does not answer a flush.", retryable=True) from exc
         finally:
             if isinstance(recognizer, Metered):
                 self._session.count_cost(recognizer.usage)
@@ -92,15 +92,14 @@ class RecognizerRun:
     async def _send(self, recognizer: Recognizer, pcm: bytes) -> None:
         for start in range(0, len(pcm), SLICE_BYTES):
             piece = pcm[start : start + SLICE_BYTES]
-            async with self._deadline("The recognizer takes no audio."):
+            with self._waiting("The recognizer takes no audio."):
                 await recognizer.send_audio(piece)
             self._session.count_audio(len(piece) / BYTES_PER_SECOND)
 
     async def _flush(self, recognizer: Recognizer, mark: int) -> None:
         self._asked.append(mark)
-        if self._answer_due.when() is None:
-            self._expect_answer()
-        async with self._deadline("The recognizer does not flush."):
+        self._waits.setdefault(UNANSWERED, _now())
+        with self._waiting("The recognizer does not flush."):
             await recognizer.flush()
 
     async def _publish(self, recognizer: Recognizer) -> None:
@@ -116,22 +115,36 @@ class RecognizerRun:
 
     def _answered(self) -> int:
         mark = self._asked.popleft()
-        self._expect_answer()
+        del self._waits[UNANSWERED]
+        if self._asked:
+            self._waits[UNANSWERED] = _now()
         return mark
 
-    def _expect_answer(self) -> None:
-        if not self._answer_due.expired():
-            now = asyncio.get_running_loop().time()
-            self._answer_due.reschedule(now + self._engine_seconds if self._asked else None)
+    async def _watch(self) -> None:
+        """A recognizer that hangs is one that failed. A look now and then costs less than a deadline for each call."""
+        while True:
+            await asyncio.sleep(self._engine_seconds / 4)
+            for complaint, since in self._waits.items():
+                if _now() - since >= self._engine_seconds:
+                    raise EngineError(complaint, retryable=True)
+
+    @contextlib.contextmanager
+    def _waiting(self, complaint: str) -> Iterator[None]:
+        self._waits[complaint] = _now()
+        yield
+        del self._waits[complaint]
 
     @contextlib.asynccontextmanager
     async def _deadline(self, complaint: str) -> AsyncIterator[None]:
-        """Bound what an engine does in time; a recognizer that hangs is one that failed."""
         try:
             async with asyncio.timeout(self._engine_seconds):
                 yield
         except TimeoutError as exc:
             raise EngineError(complaint, retryable=True) from exc
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 async def _decoded(decoder: AudioDecoder, audio: AudioSlice) -> bytes:

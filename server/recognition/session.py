@@ -32,12 +32,12 @@ Step = Callable[[], Awaitable["Step | None"]]
 
 
 class SessionRecognition:
-    """``engine`` is the one that recognises now; empty before the first step."""
+    """``engine`` is the one that recognises now."""
 
     def __init__(
         self, lease: Lease, session_log: SessionLog, engines: Mapping[str, Engine], settings: Settings, metrics: Metrics
     ) -> None:
-        self.engine = ""
+        self.engine = lease.engine
         self._lease = lease
         self._log = session_log
         self._engines = engines

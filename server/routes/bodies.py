@@ -1,20 +1,20 @@
-"""Bodies of requests: JSON read whole, raw audio as it arrives."""
+"""Bodies of requests: JSON read whole, raw audio as it arrives. ``headers``: names in lower case."""
 
 import asyncio
 import base64
 import binascii
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import TypeVar
 
-from fastapi import Request
 from pydantic import BaseModel, ValidationError
-from starlette.requests import ClientDisconnect
+from starlette.types import Receive
 
 from server.errors import BodyTooLarge, UnsupportedType, UploadTimeout, invalid
 from server.routes.problems import refusal_of
 
 Model = TypeVar("Model", bound=BaseModel)
+Headers = Mapping[str, str]
 
 CONFIG_BYTES = 65_536
 JSON_OVERHEAD_BYTES = 4_096
@@ -22,45 +22,59 @@ BINARY_TYPES = ("application/octet-stream", "application/ogg")
 OFFSET = re.compile(r"^\d{1,15}$")
 
 
-def media_type(request: Request) -> str:
-    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+def media_type(headers: Headers) -> str:
+    return headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-def refuse_content_encoding(request: Request) -> None:
+def refuse_content_encoding(headers: Headers) -> None:
     """A compressed body could unpack to any size."""
-    encoding = request.headers.get("content-encoding", "identity").lower()
+    encoding = headers.get("content-encoding", "identity").lower()
     if encoding != "identity":
         raise UnsupportedType(f"Content-Encoding {encoding[:40]} is not taken; send the body as it is.")
 
 
-def refuse_declared_length(request: Request, limit: int) -> None:
+def refuse_declared_length(headers: Headers, limit: int) -> None:
     """Refuse a body that says it is too large before reading it."""
-    length = request.headers.get("content-length", "0")
+    length = headers.get("content-length", "0")
     if length.isdigit() and int(length) > limit:
         raise BodyTooLarge(f"The body has {length} bytes; {limit} are the most. Send it in parts, or chunked.")
 
 
-async def read_json(request: Request, model: type[Model], limit: int, idle_seconds: float) -> Model | None:
+async def read_json(
+    headers: Headers, receive: Receive, model: type[Model], limit: int, idle_seconds: float
+) -> Model | None:
     """The body as ``model``; ``None`` when there is no body. It has to be complete within ``idle_seconds``."""
-    refuse_content_encoding(request)
-    refuse_declared_length(request, limit)
-    body = b""
+    refuse_content_encoding(headers)
+    refuse_declared_length(headers, limit)
     try:
         async with asyncio.timeout(idle_seconds):
-            async for piece in request.stream():
-                body += piece
-                if len(body) > limit:
-                    raise BodyTooLarge(f"The body may have {limit} bytes.")
-    except (TimeoutError, ClientDisconnect):
-        raise UploadTimeout("The body stopped arriving; nothing of it was stored.") from None
+            body = await _read(receive, limit)
+    except TimeoutError:
+        body = None
+    if body is None:
+        raise UploadTimeout("The body stopped arriving; nothing of it was stored.")
     if not body:
         return None
-    if media_type(request) != "application/json":
+    if media_type(headers) != "application/json":
         raise UnsupportedType("Send JSON with Content-Type: application/json.")
     try:
         return model.model_validate_json(body)
     except ValidationError as exc:
         raise refusal_of(exc) from None
+
+
+async def _read(receive: Receive, limit: int) -> bytes | None:
+    """The whole body; ``None`` if the sender broke off."""
+    body = bytearray()
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            return None
+        body += message.get("body", b"")
+        if len(body) > limit:
+            raise BodyTooLarge(f"The body may have {limit} bytes.")
+        if not message.get("more_body", False):
+            return bytes(body)
 
 
 def decode_base64(text: str) -> bytes:
@@ -70,9 +84,9 @@ def decode_base64(text: str) -> bytes:
         raise invalid({"audio_data": "This is not base64."}) from None
 
 
-def upload_offset(request: Request) -> int | None:
+def upload_offset(headers: Headers) -> int | None:
     """The ``Upload-Offset`` header."""
-    value = request.headers.get("upload-offset")
+    value = headers.get("upload-offset")
     if value is None:
         return None
     if not OFFSET.match(value):
@@ -80,10 +94,12 @@ def upload_offset(request: Request) -> int | None:
     return int(value)
 
 
-async def body_pieces(request: Request) -> AsyncIterator[bytes]:
+async def body_pieces(receive: Receive) -> AsyncIterator[bytes]:
     """The body as it arrives; ends where the sender broke off, what came before counts."""
-    try:
-        async for piece in request.stream():
-            yield piece
-    except ClientDisconnect:
-        return
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] != "http.request":
+            return
+        yield message.get("body", b"")
+        more = message.get("more_body", False)

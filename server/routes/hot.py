@@ -3,40 +3,68 @@ the handler does. ``server.routes.openapi`` describes them by hand.
 """
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
-from fastapi import Request
+from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from server.errors import RequestError
-from server.routes.audio import upload_audio
 from server.routes.problems import method_not_allowed, problem_of
-from server.routes.sse import stream_events
+from server.settings import Settings
+from server.streaming_manager import StreamingSessionManager
 
 PATH = re.compile(r"^/sessions/([^/]+)/(audio|stream)$")
-HANDLERS: dict[str, tuple[str, Callable[[Request, str], Awaitable[Response]]]] = {
-    "audio": ("POST", upload_audio),
-    "stream": ("GET", stream_events),
-}
+
+
+@dataclass(frozen=True, slots=True)
+class HotRequest:
+    """One of these requests. ``headers``: names in lower case, the last value of each."""
+
+    session_id: str
+    scope: Scope
+    receive: Receive
+    headers: Mapping[str, str]
+    manager: StreamingSessionManager
+    settings: Settings
+
+
+Handler = Callable[[HotRequest], Awaitable[Response]]
 
 
 class HotRoutes:
-    """ASGI middleware: answers these routes itself and passes everything else on."""
+    """ASGI middleware: answers these routes itself and passes everything else on.
 
-    def __init__(self, app: ASGIApp) -> None:
+    ``handlers``: for the last part of the path, the method and who handles it. ``cors``: options of CORSMiddleware,
+    through which only requests of browsers go.
+    """
+
+    def __init__(self, app: ASGIApp, handlers: Mapping[str, tuple[str, Handler]], cors: Mapping[str, Any]) -> None:
         self._app = app
+        self._handlers = handlers
+        self._for_browsers = CORSMiddleware(self._answer, **cors)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        found = PATH.match(scope["path"].removeprefix(scope.get("root_path", ""))) if scope["type"] == "http" else None
-        if found is None:
+        path = scope["path"].removeprefix(scope.get("root_path", "")) if scope["type"] == "http" else ""
+        if PATH.match(path) is None:
             await self._app(scope, receive, send)
-            return
+        elif any(name == b"origin" for name, _ in scope["headers"]):
+            await self._for_browsers(scope, receive, send)
+        else:
+            await self._answer(scope, receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        found = PATH.match(scope["path"].removeprefix(scope.get("root_path", "")))
+        assert found is not None
         session_id, name = found.groups()
-        method, handler = HANDLERS[name]
+        method, handler = self._handlers[name]
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        state = scope["app"].state
         try:
             if scope["method"] == method:
-                response = await handler(Request(scope, receive), session_id)
+                response = await handler(HotRequest(session_id, scope, receive, headers, state.manager, state.settings))
             else:
                 response = method_not_allowed(method)
         except RequestError as exc:

@@ -1,21 +1,21 @@
 """``GET /sessions/{id}/stream``: the events of a session as Server-Sent Events."""
 
 import asyncio
+import contextlib
 import re
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
+from urllib.parse import parse_qs
 
-from fastapi import Request
-from fastapi.responses import Response, StreamingResponse
+from fastapi.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from server.errors import InvalidEventId
 from server.models import EventType
+from server.routes.hot import HotRequest
 from server.session_log.base import LoggedEvent
-from server.settings import Settings
-from server.streaming_manager import StreamingSessionManager
 
 EVENT_ID = re.compile(r"^\d{1,15}$")
 STREAM_HEADERS = {
@@ -25,11 +25,11 @@ STREAM_HEADERS = {
 }
 
 
-async def stream_events(request: Request, session_id: str) -> Response:
+async def stream_events(request: HotRequest) -> Response:
     """Everything behind ``Last-Event-ID``, then live. 204 if the session has ended and that was its last event."""
-    manager: StreamingSessionManager = request.app.state.manager
-    settings: Settings = request.app.state.settings
-    last_event_id = request.headers.get("last-event-id") or request.query_params.get("last_event_id")
+    manager, session_id = request.manager, request.session_id
+    query = parse_qs(request.scope["query_string"].decode("latin-1"))
+    last_event_id = request.headers.get("last-event-id") or query.get("last_event_id", [""])[-1]
     if last_event_id and not EVENT_ID.match(last_event_id):
         state = await manager.state(session_id)
         raise InvalidEventId("Last-Event-ID is not a number.", last_event_id=state.last_event_id)
@@ -37,8 +37,8 @@ async def stream_events(request: Request, session_id: str) -> Response:
     state = await manager.position(session_id, after)
     if state.status == "ended" and after == state.last_event_id:
         return Response(status_code=204)
-    frames = _frames(session_id, manager.events(session_id, after), settings.retry_ms)
-    return EventStreamResponse(frames, settings.send_timeout_seconds)
+    frames = _frames(session_id, manager.events(session_id, after), request.settings.retry_ms)
+    return EventStreamResponse(frames, request.settings.send_timeout_seconds)
 
 
 async def _frames(
@@ -71,30 +71,57 @@ def _data(session_id: str, event_type: EventType, body: bytes, timestamp: float)
     )
 
 
-class EventStreamResponse(StreamingResponse):
-    """Server-Sent Events; a reader that takes nothing for ``send_timeout`` seconds is cut off."""
+class EventStreamResponse(Response):
+    """Server-Sent Events; a reader that takes nothing for ``send_timeout`` seconds is cut off.
+
+    A look now and then whether a send hangs costs nothing beside a deadline for each of them.
+    """
 
     media_type = "text/event-stream"
 
     def __init__(self, frames: AsyncGenerator[bytes, None], send_timeout: float) -> None:
-        super().__init__(frames, headers=STREAM_HEADERS)
+        super().__init__(headers=STREAM_HEADERS)
+        del self.headers["Content-Length"]
         self._frames = frames
         self._send_timeout = send_timeout
-        self._connection: Any = None
+        self._sending_since: float | None = None  # time of the event loop
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        # ASGI has no way to hang up; uvicorn's ``receive`` is a method of what holds the connection
-        self._connection = getattr(getattr(receive, "__self__", None), "transport", None)
-        await super().__call__(scope, receive, send)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                watching = tasks.create_task(self._watch(receive))
+                await self._send_frames(send)
+                watching.cancel()
+        except* _ReaderGone:
+            pass
 
-    async def stream_response(self, send: Send) -> None:
-        async def send_in_time(message: Any) -> None:
-            async with asyncio.timeout(self._send_timeout):
-                await send(message)
-
+    async def _send_frames(self, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        loop = asyncio.get_running_loop()
         async with aclosing(self._frames):
-            try:
-                await super().stream_response(send_in_time)
-            except TimeoutError:
-                if self._connection is not None:  # closing it would wait for the reader, for ever
-                    self._connection.abort()
+            async for frames in self._frames:
+                self._sending_since = loop.time()
+                await send({"type": "http.response.body", "body": frames, "more_body": True})
+                self._sending_since = None
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _watch(self, receive: Receive) -> None:
+        """Raises :class:`_ReaderGone` when the reader has left, or takes nothing any more."""
+        while not self._stalled():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._send_timeout / 4):
+                    if (await receive())["type"] == "http.disconnect":
+                        raise _ReaderGone
+        # ASGI has no way to hang up; uvicorn's ``receive`` is a method of what holds the connection
+        connection: Any = getattr(getattr(receive, "__self__", None), "transport", None)
+        if connection is not None:  # closing it would wait for the reader, for ever
+            connection.abort()
+        raise _ReaderGone
+
+    def _stalled(self) -> bool:
+        since = self._sending_since
+        return since is not None and asyncio.get_running_loop().time() - since >= self._send_timeout
+
+
+class _ReaderGone(Exception):
+    """Nobody reads this stream any more."""

@@ -8,7 +8,7 @@ recognition resumes) and a **lease** (who recognises it). Implementations are he
 import json
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from server.errors import TooManySessions
@@ -65,11 +65,15 @@ class Room:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The right to recognise one session. ``fence`` grows with every claim, so a late writer can be told apart."""
+    """The right to recognise one session. ``fence`` grows with every claim, so a late writer can be told apart.
+
+    ``engine`` is the one that the checkpoint named when the session was claimed.
+    """
 
     session_id: str
     owner: str
     fence: int
+    engine: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)

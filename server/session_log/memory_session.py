@@ -177,7 +177,7 @@ class MemorySession:
         self.claimable_at = until
         self.taken = self.checkpoint.offset  # the new owner reads again from there
         self.wake_all()
-        return Lease(self.session_id, owner, self.fence)
+        return Lease(self.session_id, owner, self.fence, self.checkpoint.engine)
 
     def release(self, now: float) -> None:
         self.owner = None

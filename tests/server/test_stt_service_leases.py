@@ -4,9 +4,12 @@ import asyncio
 
 import pytest
 
+from server.engines.base import Capabilities
 from server.events import session_end_event
 from server.models import EventType
-from tests.support.fake_engine import Fault, said, speech
+from server.session_log.memory import MemorySessionLog
+from server.stt_service import STTService
+from tests.support.fake_engine import FakeEngine, Fault, said, speech
 from tests.support.recognition_half import LEASE_SECONDS, LONG, PCM, WORDS, no_backoff_fixture, reason, running, texts  # noqa: F401
 
 pytestmark = pytest.mark.timeout(20)
@@ -88,3 +91,68 @@ async def test_a_drain_does_not_wait_for_a_recognizer_that_hangs() -> None:
         await half.service.drain()
         events = await half.events(session_id)
         assert (texts(events), reason(events)) == (["말1"], "server_shutdown")
+
+
+async def test_a_session_that_nobody_has_claimed_yet_is_ended_as_well() -> None:
+    async with running() as half:
+        session_id = await half.open()
+        await half.service.drain()
+        assert reason(await half.events(session_id)) == "server_shutdown"
+
+
+async def test_a_drain_leaves_the_sessions_of_another_process_alone() -> None:
+    async with running() as half:
+        theirs = await half.open()
+        assert await half.log.claim("another process", {"fake"}, 0)
+        await half.log.append_audio(theirs, speech([1]))
+        await half.service.drain()
+        assert (await half.log.state(theirs)).status == "open"
+
+
+class DurableLog(MemorySessionLog):
+    """Survives a process: here, that one service ends and another begins."""
+
+    durable = True
+    shared = True
+
+
+async def test_where_the_log_survives_the_process_a_drain_hands_its_sessions_over() -> None:
+    async with running(log=DurableLog) as half:
+        session_id = await half.open()
+        await half.log.append_audio(session_id, speech([1, 2]) + speech([3, 4])[:20_000])
+        await half.events(session_id, EventType.FINAL)
+        await half.service.drain()
+        await half.log.append_audio(session_id, speech([3, 4])[20_000:])
+        await half.log.finish_audio(session_id, "finished")
+        successor = STTService(half.log, half.known, half.settings, half.metrics)
+        async with asyncio.TaskGroup() as tasks:
+            running_on = tasks.create_task(successor.run())
+            events = await half.events(session_id)
+            running_on.cancel()
+    assert texts(events) == said([1, 2], [3, 4])
+    assert reason(events) == "finished"
+
+
+async def test_a_drain_finishes_even_where_the_log_survives_if_it_is_told_to() -> None:
+    async with running(log=DurableLog, drain="finish") as half:
+        session_id = await half.open()
+        await half.log.append_audio(session_id, speech([1]))
+        await half.events(session_id, EventType.FINAL)
+        await half.service.drain()
+        assert reason(await half.events(session_id)) == "server_shutdown"
+
+
+# --- room -----------------------------------------------------------------------------------------------------------
+
+
+async def test_a_process_takes_no_more_sessions_than_its_engine_carries() -> None:
+    engine = FakeEngine(capabilities=Capabilities(frozenset({"ko"}), max_sessions=2))
+    async with running(engines={"fake": engine}) as half:
+        first, second, third = [await half.open() for _ in range(3)]
+        for session_id in (first, second, third):
+            await half.log.append_audio(session_id, speech([1]))
+        for session_id in (first, second):
+            await half.events(session_id, EventType.FINAL)
+        assert await half.log.read_events(third, 0, 0) == []
+        await half.log.finish_audio(first, "finished")
+        assert texts([each for each in await half.events(third, EventType.FINAL)]) == ["말1"]
