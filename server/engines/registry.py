@@ -14,8 +14,8 @@ ENGINES: dict[str, tuple[str, str]] = {
     "deepgram": ("server.engines.deepgram.engine:DeepgramEngine", "server.engines.deepgram.settings:DeepgramSettings"),
     "local": ("server.engines.local.engine:LocalEngine", "server.engines.local.settings:LocalSettings"),
 }
-"""Engine and its settings by name, in the order in which ``auto`` tries them. Imported on first use: an engine that is
-not used needs no package of its own, its settings never need one."""
+"""Engine and settings by name, in the order in which ``auto`` tries them. They are imported on first use: an engine
+that is not used needs no package of its own, its settings never need one."""
 
 
 class EngineSettings(Protocol):

@@ -36,7 +36,7 @@ class DeepgramEngine:
         self._url_for(SessionConfig())  # a wrong base URL stops the server, not the first session
 
     async def prewarm(self) -> None:
-        """Try the key. That Deepgram can't be used stops nothing: it is said here and by :meth:`status`."""
+        """Try the key. A Deepgram that can't be used does not stop the server: log and :meth:`status` tell of it."""
         if self._settings.deepgram_skip_silence and self._vad is None:
             self._vad = await asyncio.to_thread(VoiceActivityDetector)
         if self._settings.missing:
@@ -92,7 +92,7 @@ class DeepgramEngine:
 
     @contextmanager
     def _attempt(self) -> Iterator[Attempt]:
-        """A connection, from opening to end, that the circuit breaker learns from. A config fails alone."""
+        """Have the circuit breaker learn from a connection. A failure of the session's own config does not count."""
         attempt = Attempt(self._breaker)
         self._streams += 1
         try:

@@ -1,4 +1,4 @@
-"""Which of Deepgram's messages answers a flush: Finalize has no answer of its own, and often none at all. Pure."""
+"""Which of Deepgram's messages answers a flush. A Finalize has no answer of its own, often none at all. Pure."""
 
 from dataclasses import dataclass
 
@@ -6,9 +6,10 @@ from server.engines.deepgram.messages import Message, Results
 from server.engines.deepgram.utterances import TOLERANCE_SECONDS
 
 FLUSH_SECONDS = 2.0
-"""After so long without a message Deepgram will not answer a Finalize: with hardly any audio to settle it does not."""
+"""Time without a message after which no answer to a Finalize will come. With hardly any audio there is none."""
 MOST_UNHEARD_SECONDS = 1.5
-"""Interims come every second of audio. If the newest lies further back than this, Deepgram is still at work."""
+"""Audio that may have no result yet although Deepgram has heard it: interims come every second of audio. With more
+than this, Deepgram is still at work."""
 
 
 @dataclass(frozen=True, slots=True)

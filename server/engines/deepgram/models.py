@@ -38,7 +38,7 @@ MODELS: dict[str, frozenset[str]] = {
 } | {f"nova-2-{domain}": frozenset({"en", "en-US"}) for domain in NOVA_2_DOMAINS}
 
 DEFAULT_MODEL = "nova-2"
-"""What a session gets that asks for no model."""
+"""The model of a session that asks for none."""
 CUSTOM_MODEL = re.compile(r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
 BOOST = re.compile(r"^[^:]+(:-?\d+(\.\d+)?)?$")
 KEYTERM_TOKENS = 500

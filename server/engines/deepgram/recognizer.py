@@ -70,7 +70,7 @@ class DeepgramRecognizer:
         self._finalized: float | None = None  # seconds sent at the newest Finalize
         self._mark: Mark | None = None
         self._progress = asyncio.Event()
-        """There has been a message."""
+        """Set by every message."""
         self._heard_at = 0.0  # time of the event loop
         self._finishing = False
         self._sent_at = 0.0  # time of the event loop
@@ -117,7 +117,7 @@ class DeepgramRecognizer:
     # --- the session's side -----------------------------------------------------------------------------------------
 
     async def _order(self, item: Item) -> None:
-        """Have the writer do it. After a failure: raise it, once what came before it has been read."""
+        """Hand the item to the writer. After a failure: raise it, once what came before it has been read."""
         if self._error is None:
             await self._outbox.put(item)
         if self._error is not None:
@@ -154,7 +154,7 @@ class DeepgramRecognizer:
                 log.info("deepgram %s: stream over, %.1f s of audio sent in %.1f s", name, sent, connected)
 
     async def _converse(self, connection: ClientConnection, first: Item, pulse: Pulse, attempt: Attempt) -> None:
-        """Write and read until the far end is done. Raises :class:`DeepgramError` when it is done too soon."""
+        """Write and read until Deepgram is done. Raises :class:`DeepgramError` if it ends too soon."""
         async with asyncio.TaskGroup() as tasks:
             writing = tasks.create_task(self._write(connection, first), name="deepgram writer")
             watching = tasks.create_task(pulse.watch(), name="deepgram pulse")
@@ -165,7 +165,7 @@ class DeepgramRecognizer:
             raise failure
 
     async def _listen(self, connection: ClientConnection, pulse: Pulse, attempt: Attempt) -> DeepgramError | None:
-        """Read to the end; returns what was wrong with it."""
+        """Read to the end. Returns the failure if it was not the end that we had asked for."""
         try:
             async with self._answer_deadline:
                 await self._read(connection, pulse, attempt)
@@ -229,7 +229,7 @@ class DeepgramRecognizer:
                 await self._idle(connection)
 
     async def _idle(self, connection: ClientConnection) -> None:
-        """No audio for a while: have the last words settled, once; then only keep the stream open."""
+        """No audio has come for a while: have the last words settled, once; then only keep the stream open."""
         if not self._finalizing and self._assembler.waiting:
             await self._send(connection, Order.FINALIZE)
             return
@@ -261,7 +261,7 @@ class DeepgramRecognizer:
         await connection.send(FINALIZE)
 
     async def _flush(self, connection: ClientConnection, flush: Flush) -> None:
-        """Later audio waits for the answer: what is said until then is of the audio before the mark."""
+        """Have all audio so far settled. Later audio waits for the answer, so that no message tells of both."""
         self._mark = Mark(flush.through, self._clock.sent, self._finalized)
         if self._assembler.waiting:
             await self._finalize(connection)
@@ -270,7 +270,7 @@ class DeepgramRecognizer:
             self._answer_flush(self._mark, None)
 
     async def _wait_for_answer(self) -> None:
-        """Until the flush is answered, or will not be. A Deepgram that stopped in mid-work fails by its silence."""
+        """Return once the flush is answered or no answer will come. A Deepgram that stops in mid-work fails by silence."""
         self._heard_at = self._now
         while self._mark is not None:
             self._progress.clear()

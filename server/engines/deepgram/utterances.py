@@ -19,7 +19,7 @@ TOLERANCE_SECONDS = 0.02
 
 
 class Clock:
-    """Where each second sent on a connection lies on the session's audio clock; silence may have been left out."""
+    """Converts seconds sent on a connection to the session's audio clock; silence may have been left out."""
 
     def __init__(self, start: float) -> None:
         self._sent_bytes = 0
@@ -60,7 +60,7 @@ class Clock:
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """Text that Deepgram has settled or, as the interim, not yet; times of the session."""
+    """Text of a stretch of audio: settled, or the interim's. Times are the session's."""
 
     text: str
     start: float
@@ -73,8 +73,7 @@ class _Part:
 class UtteranceAssembler:
     """Takes one connection's messages in order and says what they mean for the session.
 
-    ``longest`` seconds without a pause are published as they are: what is not published would be sent again after a
-    failure.
+    What has no pause for ``longest`` seconds is published all the same: after a failure it would be sent again.
     """
 
     def __init__(self, clock: Clock, language: str, longest: float) -> None:
@@ -83,7 +82,7 @@ class UtteranceAssembler:
         self._longest = longest
         self._settled = 0.0  # seconds sent that finals have accounted for
         self.heard = 0.0
-        """Seconds sent up to which there has been a result of any kind."""
+        """Seconds of the audio sent for which there has been a result, settled or not."""
         self._quiet = 0.0  # the session's time before which nobody spoke that was not sent
         self._published = clock.now
         self._parts: list[_Part] = []
@@ -210,7 +209,7 @@ class UtteranceAssembler:
             yield SpeechStarted(self._speaking_since)
 
     def _show(self) -> Iterator[Recognition]:
-        """What is now believed of the whole utterance, where that has changed."""
+        """An interim of the whole utterance, if its text has changed."""
         interim = [self._part(self._interim)] if self._interim is not None else []
         parts = self._parts + interim
         text = self._space.join(part.text for part in parts)
@@ -226,7 +225,7 @@ class UtteranceAssembler:
     def _publish(self, *, ended: bool, flushed: float | None = None) -> Iterator[Recognition]:
         """A final, with text or without, that moves the checkpoint; ``ended``: the speaker has paused.
 
-        ``flushed``: where the flush was that it answers; such a final there always is.
+        ``flushed`` is the time of the flush that the final answers. Such a final is published in any case.
         """
         parts = self._parts
         through = self.clock.end_of(self._settled) if flushed is None else flushed
@@ -246,7 +245,7 @@ class UtteranceAssembler:
             yield Final(text, *times, _confidence(parts), _words(parts), _language(parts), flushed is not None)
 
     def _part(self, heard: Results) -> _Part:
-        """Within what is not published and what the result covers, so that times never run backwards."""
+        """The result with its times kept within unpublished audio, so that they never run backwards."""
         latest = max(self._published, self.clock.end_of(heard.end))
 
         def word_of(word: Word) -> Word:

@@ -1,4 +1,4 @@
-"""The embedded engine: on the CPU, without network. VAD and endpointing in front, then one or two passes.
+"""The embedded engine, which runs on the CPU and needs no network. Behind VAD and endpointing, one or two passes.
 
 Korean has two passes: Vosk gives the interims while one speaks, Whisper the final of each utterance. Other languages
 have Whisper for both: interims by LocalAgreement. The final of an utterance may come while the next is being spoken;
@@ -31,7 +31,7 @@ TRIALS = 5
 
 
 class LocalEngine:
-    """The models and the threads."""
+    """Owns the models and the threads; every session has a recognizer of its own."""
 
     def __init__(self, shared: Settings, settings: LocalSettings) -> None:
         self.capabilities = Capabilities(languages=frozenset({LANGUAGE}))
@@ -80,7 +80,7 @@ class LocalEngine:
         return Models(vad, Vosk(self._settings, self._workers), whisper)
 
     def _cost(self) -> float:
-        """CPU seconds that a second of uninterrupted speech costs here, by both passes."""
+        """CPU seconds that both passes take here for a second of uninterrupted speech."""
         assert self._models is not None
         pcm = warm_up_speech()
         seconds = len(pcm) / BYTES_PER_SECOND

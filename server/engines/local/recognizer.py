@@ -1,4 +1,4 @@
-"""One stream of the embedded engine: cut into utterances, decoded on the workers, its results kept in order."""
+"""One stream of the embedded engine: it is cut into utterances, decoded on the workers, and its results keep order."""
 
 import asyncio
 import logging
@@ -40,7 +40,7 @@ log = logging.getLogger("stt.local")
 Result = TypeVar("Result")
 
 INTERIM_SECONDS = 0.8
-"""New speech after which Whisper decodes the utterance so far once more."""
+"""Seconds of new speech after which Whisper decodes the utterance so far once more."""
 INTERIM_BEAM = 1
 OPEN_FINALS = 3
 """Second passes that may be under way in one session; then its audio has to wait."""
@@ -57,7 +57,7 @@ class Models:
 
 @dataclass(slots=True)
 class Utterance:
-    """Speech between a start and an end. ``second``: Whisper at work on it, up to a pause at ``second_at`` seconds."""
+    """Speech between a start and an end. ``second``: its second pass, up to a pause at ``second_at`` seconds."""
 
     started: Started
     first: VoskUtterance | None
@@ -265,7 +265,7 @@ class LocalRecognizer:
                     await self._publish(step)
 
     async def _result(self, job: "Future[Result]") -> Result:
-        """What the job gives. Raises :class:`EngineError` for whatever went wrong in it."""
+        """The job's result. Raises :class:`EngineError` whatever the job has raised."""
         done = asyncio.wrap_future(job)
         try:
             await asyncio.wait([done])
@@ -306,7 +306,7 @@ class LocalRecognizer:
         return replace(final, flushed=step.flushed)
 
     def _second_pass(self, utterance: Utterance, end: float, priority: Priority) -> Future[Transcription]:
-        """Have the utterance decoded up to ``end``. Begun at a pause, it is done when the pause was the end."""
+        """Have the utterance decoded up to ``end``. A pass that a pause began serves for the end, if it was the end."""
         under_way = utterance.second
         if under_way is not None:
             keeps_its_place = utterance.second_at == end and utterance.second_priority <= priority
@@ -321,7 +321,7 @@ class LocalRecognizer:
         return self._models.whisper.transcribe(audio, self._language, start=start, keywords=self._config.keywords)
 
     def _ask_for_interim(self, utterance: Utterance) -> None:
-        """One at a time, and none while others wait for their finals."""
+        """Have an interim made: one at a time, and none while others wait for their finals."""
         under_way = self._interim is not None and not self._interim.done()
         if self._config.interim_results and not under_way and self._workers.waiting() < self._workers.threads:
             self._interim = self._tasks.create_task(self._show(utterance, bytes(utterance.audio)))

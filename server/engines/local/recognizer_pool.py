@@ -14,7 +14,8 @@ from server.engines.local.memory import resident_mb, return_freed_memory
 from server.engines.local.workers import outcome
 
 YOUNGEST_RECYCLED = 20
-"""Utterances. A limit that is too low for the model would otherwise make every utterance pay for a new recognizer."""
+"""Utterances that a recognizer serves before it may be replaced: with a memory limit too low for the model, every
+utterance would otherwise pay for a new recognizer."""
 
 
 @dataclass(slots=True)
@@ -81,18 +82,18 @@ class RecognizerPool:
         self._growing = False
 
     def add(self) -> None:
-        """Make one."""
+        """Make a recognizer and keep it ready."""
         self._idle.put(self._new())
 
     def keep(self, count: int) -> None:
-        """Have so many, in use or not, as soon as there is time to make them and while memory allows."""
+        """Have ``count`` recognizers, in use or not, as soon as there is time to make them and if memory allows."""
         self._kept = count
         self._grow_later()
 
     def take(self) -> Lent:
         """A warm one if there is one, else a new one: nobody waits for another's utterance to end.
 
-        Who takes the last has one more made, as long as memory allows.
+        Taking the last one has another made, as long as memory allows.
         """
         try:
             lent = self._idle.get_nowait()

@@ -1,6 +1,6 @@
 """Whisper on CTranslate2: one utterance at a time, in a window that is only as long as it needs to be.
 
-Whisper is trained on windows of 30 s, and its encoder costs the same for a word as for a minute's half. CTranslate2
+Whisper is trained on windows of 30 s, and its encoder costs the same for a word as for half a minute. CTranslate2
 takes shorter ones; what they get wrong is that the decoder may start over and say the sentence twice, so a result that
 repeats itself is done again with the full window.
 """
@@ -31,10 +31,11 @@ COMPRESSION_LIMIT = 2.4
 """Text that zlib shrinks more than this is a loop (the limit of Whisper's own decoding)."""
 REPEATED_LETTERS = 5
 SHORTEST_SECONDS = 0.05
-"""Less is no word, and faster-whisper can't align it."""
+"""Audio that is shorter holds no word, and faster-whisper can't align it."""
 TOKENS_PER_SECOND = 16
 FIRST_TOKENS = 40
-"""More tokens than this and ``TOKENS_PER_SECOND`` nobody can speak: Korean takes two to three a syllable."""
+"""Tokens that a text may have beyond ``TOKENS_PER_SECOND``. Nobody speaks faster: Korean takes two or three tokens a
+syllable."""
 PROMPT_TOKENS = 200
 PREPENDED = "\"'“¿([{-"
 APPENDED = "\"'.。,，!！?？:：”)]}、"
@@ -148,7 +149,7 @@ class Whisper:
 
 
 def _keyword_prompt(tokenizer: Tokenizer, keywords: Sequence[str]) -> list[int]:
-    """Names and terms as if they had been said before: the decoder then prefers their spelling."""
+    """A prompt in which the keywords have been said before: the decoder then prefers their spelling."""
     if not keywords:
         return []
     return [tokenizer.sot_prev, *tokenizer.encode(" " + ", ".join(keywords))[:PROMPT_TOKENS]]
@@ -167,6 +168,6 @@ def repeats_itself(text: str) -> bool:
 
 
 def shrinks_too_well(text: str) -> bool:
-    """Whether it is the same over and over again."""
+    """Whether the text says the same over and over again."""
     raw = text.encode()
     return len(raw) > COMPRESSION_LIMIT * len(zlib.compress(raw))

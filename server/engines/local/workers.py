@@ -1,4 +1,4 @@
-"""The threads that recognition runs on: few, shared by all sessions, and after the event loop in line for the CPU."""
+"""The threads that recognition runs on: few, shared by all sessions, and behind the event loop in line for the CPU."""
 
 import asyncio
 import heapq
@@ -21,19 +21,21 @@ Result = TypeVar("Result")
 log = logging.getLogger("stt.local")
 
 NICENESS = 2
-"""Added to the process's own. Heartbeats and uploads go first when the processors are full."""
+"""Niceness that is added to the process's own: heartbeats and uploads go first when the processors are full."""
 LONG_NICENESS = 4
-"""The same for long jobs: the audio of every session goes on being decoded beside them."""
+"""Niceness that is added for long jobs: the audio of every session goes on being decoded beside them."""
 AUDIO_JOB_SECONDS = 1.0
-"""A job for audio takes a few hundredths of a second. One that takes this long while others wait is held to hang."""
+"""Time after which a job for audio counts as hung while others wait. It usually takes a few hundredths of a second."""
 LONG_JOB_SECONDS = 10.0
-"""The same for long jobs, which take a few tenths of a second, and some seconds where a large model runs on a CPU."""
+"""Time after which a long job counts as hung while others wait. It takes some tenths of a second, with a large model on
+a CPU some seconds."""
 MOST_HUNG = 4
-"""Times the threads of a crew: so many may hang and be replaced, then no more are started."""
+"""Hung threads for each thread of a crew that are replaced; when more hang, none is started any more."""
 CLOSE_SECONDS = 2.0
-"""What still runs at the end is waited for so long: C++ aborts a process that leaves a thread behind in it."""
+"""Time that closing waits for jobs that still run: C++ aborts a process that leaves a thread behind in it."""
 TRIM_JOBS = 50
-"""Long jobs after which freed memory is handed back: in pieces too small for malloc to do so, it would pile up."""
+"""Long jobs after which freed memory is handed back. In pieces that are too small for malloc to do so, it would pile
+up."""
 
 
 class Priority(IntEnum):
@@ -220,7 +222,7 @@ class _Crew:
 
 
 def outcome(work: Callable[[], Result]) -> "Future[Result]":
-    """What becomes of ``work``, done at once: for native code that raises whatever it likes."""
+    """Do ``work`` at once; the future has its result or its error. For native code, which may raise anything."""
     future: Future[Result] = Future()
     _settle(future, work)
     return future

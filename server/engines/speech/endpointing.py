@@ -19,12 +19,12 @@ ONSET_FRAMES = 3
 """Speech frames in a row that begin an utterance: a click is shorter."""
 PRE_ROLL_SECONDS = 0.3
 QUIET_SECONDS = 1.0
-"""Silence is reported once it has grown by this much."""
+"""Seconds of new silence after which silence is reported."""
 LONG_UTTERANCE_SECONDS = 12.0
 """An utterance that is longer than this ends at ever shorter pauses, so that a cut at the limit is rare."""
 SHORTEST_PAUSE_SECONDS = 0.1
 PAUSE_SECONDS = 0.35
-"""Silence after which the utterance may well be over: time to begin preparing its final."""
+"""Seconds of silence after which the utterance may well be over: its final can be prepared."""
 
 
 def endpointing_seconds(config: SessionConfig, default_ms: int | None) -> float:
@@ -74,7 +74,7 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Quiet:
-    """Nobody has spoken before ``through`` that was not reported."""
+    """All audio before ``through`` is accounted for: whatever speech it held has been reported."""
 
     through: float
 

@@ -1,4 +1,4 @@
-"""The frames that voice activity is told of. Pure."""
+"""Frames: the pieces of audio for each of which the VAD gives a probability of speech. Pure."""
 
 from server.engines.base import SAMPLE_RATE
 
