@@ -270,7 +270,7 @@ class DeepgramRecognizer:
             self._answer_flush(self._mark, None)
 
     async def _wait_for_answer(self) -> None:
-        """Return once the flush is answered or no answer will come. A Deepgram that stops in mid-work fails by silence."""
+        """Return once the flush is answered or no answer will come. A Deepgram that stops in mid-work fails."""
         self._heard_at = self._now
         while self._mark is not None:
             self._progress.clear()

@@ -30,8 +30,8 @@ OPTIONS = {"frames-per-chunk": 9, "max-active": 1000, "min-active": 50}
 """Kaldi's options, where they differ from the model's.
 
 ``frames-per-chunk``: frames of 10 ms that the network takes at a time. The model's 21 save a fifth of the work, but
-text comes 0.3 s later. ``max-active``, ``min-active``: hypotheses kept in each frame. The model's 3000 and 200 cost a third
-more, and twice as much where the first word is guessed at; CER is half a point better with them.
+text comes 0.3 s later. ``max-active``, ``min-active``: hypotheses kept in each frame. The model's 3000 and 200 cost a
+third more, and twice as much where the first word is guessed at; CER is half a point better with them.
 """
 GUESSES = ((0.16, 0.8), (0.2, 0.0), (0.3, 0.0), (0.4, 0.0), (0.5, 0.0), (0.6, 0.0))
 """Seconds of speech after which the first word is guessed at, until there is one, and how sure the guess has to be."""
