@@ -29,7 +29,7 @@ Name = Literal["ours", "bare"]
 CHUNK_BYTES = BYTES_PER_SECOND // 10
 FINAL_EVERY = 10
 """Chunks; the final accounts for their second of audio."""
-SPOKEN = ("음성을", "글로", "옮긴다")
+SPOKEN = "음성을 글로 옮긴다"
 
 
 def serve(name: Name, listening: socket.socket, core: int | None, profile: Path | None) -> None:
@@ -47,10 +47,10 @@ def serve(name: Name, listening: socket.socket, core: int | None, profile: Path 
         log_level="critical",
     )
     server = uvicorn.Server(config)
+    signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn raises it once more at its end: the profile comes after
     if profile is None:
         server.run([listening])
     else:
-        signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn raises it once more at its end: not to die of it
         with cProfile.Profile() as profiler:
             server.run([listening])
         profiler.dump_stats(profile)
@@ -88,6 +88,7 @@ class ScriptedRecognizer:
     def __init__(self, start: float) -> None:
         self._said = self._seconds = start
         self._rest = b""
+        self._words: tuple[Word, ...] = ()
         self._results: asyncio.Queue[Recognition | None] = asyncio.Queue()
 
     async def send_audio(self, pcm: bytes) -> None:
@@ -108,26 +109,27 @@ class ScriptedRecognizer:
             yield recognition
 
     def _hear(self, number: int) -> None:
+        """The words are made once for each second: what an engine costs is not measured here."""
         self._seconds += CHUNK_BYTES / BYTES_PER_SECOND
-        spoken = (str(number), *SPOKEN)
-        text, start, end = " ".join(spoken), self._said, self._seconds
-        words = tuple(Word(each, start, end, 0.9) for each in spoken)
+        text, start, end = f"{number} {SPOKEN}", self._said, self._seconds
+        if not self._words:
+            self._words = tuple(Word(each, start, end, 0.9) for each in SPOKEN.split())
         if number % FINAL_EVERY:
-            self._results.put_nowait(Interim(text, start, end, 0.9, words, "ko"))
+            self._results.put_nowait(Interim(text, start, end, 0.9, self._words, "ko"))
         else:
-            self._results.put_nowait(Final(text, start, end, end, 0.9, words, "ko"))
-            self._said = end
+            self._results.put_nowait(Final(text, start, end, end, 0.9, self._words, "ko"))
+            self._said, self._words = end, ()
 
 
 # --- bare -----------------------------------------------------------------------------------------------------------
 
 DATA = {
-    "text": f"NUMBER {' '.join(SPOKEN)}",
+    "text": f"NUMBER {SPOKEN}",
     "confidence": 0.9,
     "is_partial": True,
     "start": 12.0,
     "end": 12.5,
-    "words": [{"word": each, "start": 12.0, "end": 12.5, "confidence": 0.9} for each in ("NUMBER", *SPOKEN)],
+    "words": [{"word": each, "start": 12.0, "end": 12.5, "confidence": 0.9} for each in SPOKEN.split()],
     "language": "ko",
     "engine": "scripted",
 }
@@ -183,7 +185,7 @@ async def store(session: BareSession, receive: Receive, send: Send) -> None:
         session.bodies += message.get("body", b"")
         more = message.get("more_body", False)
     session.uploads += 1
-    session.frames.append(FRAME % ((session.uploads,) * 3))
+    session.frames.append(FRAME % (session.uploads, session.uploads))
     session.changed.set()
     await answer(send, ANSWER % (session.uploads * CHUNK_BYTES))
 

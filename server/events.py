@@ -11,6 +11,8 @@ from server.session_log.base import NewEvent
 
 TIME_DIGITS = 3
 CONFIDENCE_DIGITS = 4
+LEAST_CONFIDENCE = 0.0001
+"""What a confidence is rounded to that would else be none at all."""
 
 
 def recognition_events(
@@ -54,25 +56,27 @@ def new_event(event_type: EventType, data: Mapping[str, Any]) -> NewEvent:
 
 
 def _hypothesis(recognition: Interim | Final, config: SessionConfig, engine: str) -> dict[str, Any]:
-    return {
-        "text": recognition.text,
-        **_confidence(recognition.confidence),
-        "is_partial": isinstance(recognition, Interim),
-        "start": _time(recognition.start),
-        "end": _time(recognition.end),
-        "words": [_word(each) for each in recognition.words],
-        "language": recognition.language or config.language,
-        "engine": engine,
-    }
+    data: dict[str, Any] = {"text": recognition.text}
+    if recognition.confidence is not None:
+        data["confidence"] = _confidence(recognition.confidence)
+    data["is_partial"] = isinstance(recognition, Interim)
+    data["start"] = _time(recognition.start)
+    data["end"] = _time(recognition.end)
+    data["words"] = [_word(each) for each in recognition.words]
+    data["language"] = recognition.language or config.language
+    data["engine"] = engine
+    return data
 
 
 def _word(word: Word) -> dict[str, Any]:
-    return {"word": word.word, "start": _time(word.start), "end": _time(word.end), **_confidence(word.confidence)}
+    start, end = round(word.start, TIME_DIGITS), round(word.end, TIME_DIGITS)
+    if word.confidence is None:  # absent where the engine has none: zero would be a statement
+        return {"word": word.word, "start": start, "end": end}
+    return {"word": word.word, "start": start, "end": end, "confidence": _confidence(word.confidence)}
 
 
-def _confidence(value: float | None) -> dict[str, float]:
-    """Absent where the engine has none: zero would be a statement."""
-    return {} if value is None else {"confidence": max(round(value, CONFIDENCE_DIGITS), 10**-CONFIDENCE_DIGITS)}
+def _confidence(value: float) -> float:
+    return round(value, CONFIDENCE_DIGITS) or LEAST_CONFIDENCE
 
 
 def _time(seconds: float) -> float:

@@ -17,7 +17,7 @@ from server.lifecycle import SentenceForStart, running
 from server.observe.metrics import Metrics
 from server.routes import openapi, problems
 from server.routes.audio import upload_audio
-from server.routes.hot import Handler, HotRoutes
+from server.routes.hot import Handler, put_in_front
 from server.routes.pages import pages
 from server.routes.sessions import sessions
 from server.routes.sse import stream_events
@@ -25,7 +25,7 @@ from server.routes.system import system
 from server.session_log.base import SessionLog
 from server.settings import Settings
 
-CORS = {
+CORS: dict[str, Any] = {
     "allow_methods": ["GET", "POST", "DELETE"],
     "allow_headers": ["*"],
     "expose_headers": ["Upload-Offset", "Retry-After"],
@@ -58,18 +58,16 @@ def create_app(
     )
     app.state.settings = settings
     app.state.metrics = Metrics()
-    cors: dict[str, Any] = CORS | {"allow_origin_regex": settings.cors_origins}
+    app.state.cors = CORS | {"allow_origin_regex": settings.cors_origins}
     app.add_middleware(SentenceForStart)
-    app.add_middleware(CORSMiddleware, **cors)
-    app.add_middleware(
-        HotRoutes, handlers={"audio": ("POST", upload_audio), "stream": ("GET", stream_events)}, cors=cors
-    )
+    app.add_middleware(CORSMiddleware, **app.state.cors)
     app.add_exception_handler(RequestError, problems.on_request_error)
     app.add_exception_handler(RequestValidationError, problems.on_validation_error)
     app.add_exception_handler(HTTPException, problems.on_http_exception)
     app.add_exception_handler(Exception, problems.on_unforeseen)
     for router in (sessions, system, pages):
         app.include_router(router)
+    put_in_front(app, HOT, app.state.cors)
     openapi.describe(app)
     return app
 

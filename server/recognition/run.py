@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
 from server.audio.decoder import AudioDecoder
@@ -15,6 +15,7 @@ from server.session_log.base import AudioSlice, Checkpoint, NewEvent
 
 SLICE_BYTES = 2 * BYTES_PER_SECOND
 """PCM that a recognizer is given at once: a little compressed audio may be very long."""
+UNTAKEN = "The recognizer takes no audio."
 UNANSWERED = "The recognizer does not answer a flush."
 
 
@@ -79,7 +80,7 @@ class RecognizerRun:
         while True:
             audio = await self._session.read_audio(self._decoder, flushed)
             try:
-                pcm = await _decoded(self._decoder, audio)
+                pcm = await self._decoded(audio)
             except AudioError as exc:
                 return exc
             await self._send(recognizer, pcm)
@@ -89,18 +90,27 @@ class RecognizerRun:
             if audio.finished:
                 return None
 
+    async def _decoded(self, audio: AudioSlice) -> bytes:
+        """PCM of a slice, and of what is held back once it is the last one."""
+        decoder = self._decoder
+        if decoder.is_raw:
+            return decoder.decode(audio.data) + (decoder.flush() if audio.finished else b"")
+        return await asyncio.to_thread(
+            lambda: decoder.decode(audio.data) + (decoder.flush() if audio.finished else b"")
+        )
+
     async def _send(self, recognizer: Recognizer, pcm: bytes) -> None:
         for start in range(0, len(pcm), SLICE_BYTES):
             piece = pcm[start : start + SLICE_BYTES]
-            with self._waiting("The recognizer takes no audio."):
-                await recognizer.send_audio(piece)
+            self._waits[UNTAKEN] = _now()
+            await recognizer.send_audio(piece)
+            del self._waits[UNTAKEN]
             self._session.count_audio(len(piece) / BYTES_PER_SECOND)
 
     async def _flush(self, recognizer: Recognizer, mark: int) -> None:
         self._asked.append(mark)
         self._waits.setdefault(UNANSWERED, _now())
-        with self._waiting("The recognizer does not flush."):
-            await recognizer.flush()
+        await recognizer.flush()
 
     async def _publish(self, recognizer: Recognizer) -> None:
         """Write what the recognizer says to the log."""
@@ -128,12 +138,6 @@ class RecognizerRun:
                 if _now() - since >= self._engine_seconds:
                     raise EngineError(complaint, retryable=True)
 
-    @contextlib.contextmanager
-    def _waiting(self, complaint: str) -> Iterator[None]:
-        self._waits[complaint] = _now()
-        yield
-        del self._waits[complaint]
-
     @contextlib.asynccontextmanager
     async def _deadline(self, complaint: str) -> AsyncIterator[None]:
         try:
@@ -145,12 +149,3 @@ class RecognizerRun:
 
 def _now() -> float:
     return asyncio.get_running_loop().time()
-
-
-async def _decoded(decoder: AudioDecoder, audio: AudioSlice) -> bytes:
-    """PCM of a slice, and of what is held back once it is the last one."""
-
-    def decode() -> bytes:
-        return decoder.decode(audio.data) + (decoder.flush() if audio.finished else b"")
-
-    return decode() if decoder.is_raw else await asyncio.to_thread(decode)

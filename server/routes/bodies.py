@@ -1,12 +1,12 @@
 """Bodies of requests: JSON read whole, raw audio as it arrives. ``headers``: names in lower case."""
 
 import asyncio
-import base64
 import binascii
 import re
 from collections.abc import AsyncIterator, Mapping
 from typing import TypeVar
 
+import pybase64
 from pydantic import BaseModel, ValidationError
 from starlette.types import Receive
 
@@ -79,7 +79,7 @@ async def _read(receive: Receive, limit: int) -> bytes | None:
 
 def decode_base64(text: str) -> bytes:
     try:
-        return base64.b64decode(text, validate=True)
+        return pybase64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
         raise invalid({"audio_data": "This is not base64."}) from None
 

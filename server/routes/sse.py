@@ -16,6 +16,7 @@ from server.errors import InvalidEventId
 from server.models import EventType
 from server.routes.hot import HotRequest
 from server.session_log.base import LoggedEvent
+from server.settings import Settings
 
 EVENT_ID = re.compile(r"^\d{1,15}$")
 STREAM_HEADERS = {
@@ -37,19 +38,7 @@ async def stream_events(request: HotRequest) -> Response:
     state = await manager.position(session_id, after)
     if state.status == "ended" and after == state.last_event_id:
         return Response(status_code=204)
-    frames = _frames(session_id, manager.events(session_id, after), request.settings.retry_ms)
-    return EventStreamResponse(frames, request.settings.send_timeout_seconds)
-
-
-async def _frames(
-    session_id: str, events: AsyncGenerator[list[LoggedEvent], None], retry_ms: int
-) -> AsyncGenerator[bytes, None]:
-    beginning = b"retry: %d\n" % retry_ms
-    status = b"connected"
-    async with aclosing(events):
-        async for batch in events:
-            yield beginning + (b"".join(frame(session_id, each) for each in batch) or _heartbeat(session_id, status))
-            beginning, status = b"", b"alive"
+    return EventStreamResponse(session_id, manager.events(session_id, after), request.settings)
 
 
 def frame(session_id: str, event: LoggedEvent) -> bytes:
@@ -58,7 +47,7 @@ def frame(session_id: str, event: LoggedEvent) -> bytes:
     return event_id + _data(session_id, event.type, event.body, event.timestamp)
 
 
-def _heartbeat(session_id: str, status: bytes) -> bytes:
+def heartbeat(session_id: str, status: bytes) -> bytes:
     return _data(session_id, EventType.HEARTBEAT, b'{"status":"%b"}' % status, time.time())
 
 
@@ -72,18 +61,20 @@ def _data(session_id: str, event_type: EventType, body: bytes, timestamp: float)
 
 
 class EventStreamResponse(Response):
-    """Server-Sent Events; a reader that takes nothing for ``send_timeout`` seconds is cut off.
+    """Server-Sent Events; a reader that takes nothing for ``send_timeout_seconds`` is cut off.
 
     A look now and then whether a send hangs costs nothing beside a deadline for each of them.
     """
 
     media_type = "text/event-stream"
 
-    def __init__(self, frames: AsyncGenerator[bytes, None], send_timeout: float) -> None:
+    def __init__(self, session_id: str, events: AsyncGenerator[list[LoggedEvent], None], settings: Settings) -> None:
         super().__init__(headers=STREAM_HEADERS)
         del self.headers["Content-Length"]
-        self._frames = frames
-        self._send_timeout = send_timeout
+        self._session_id = session_id
+        self._events = events
+        self._beginning = b"retry: %d\n%b" % (settings.retry_ms, heartbeat(session_id, b"connected"))
+        self._send_timeout = settings.send_timeout_seconds
         self._sending_since: float | None = None  # time of the event loop
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -97,12 +88,14 @@ class EventStreamResponse(Response):
 
     async def _send_frames(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-        loop = asyncio.get_running_loop()
-        async with aclosing(self._frames):
-            async for frames in self._frames:
+        loop, frames = asyncio.get_running_loop(), self._beginning
+        async with aclosing(self._events):
+            async for batch in self._events:
+                frames += b"".join([frame(self._session_id, event) for event in batch])
                 self._sending_since = loop.time()
-                await send({"type": "http.response.body", "body": frames, "more_body": True})
-                self._sending_since = None
+                body = frames or heartbeat(self._session_id, b"alive")
+                await send({"type": "http.response.body", "body": body, "more_body": True})
+                self._sending_since, frames = None, b""
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _watch(self, receive: Receive) -> None:
