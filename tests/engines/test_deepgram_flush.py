@@ -14,8 +14,10 @@ from server.models import Final, SpeechEnded, Word
 from tests.engines.test_deepgram_silence import AnySound
 from tests.support.deepgram_peer import DeepgramPeer
 from tests.support.deepgram_recognition import NOWHERE, SECOND, Outcome, engine_for, recognise
+from tests.support.deepgram_sessions import serving, words_of
 from tests.support.deepgram_speech import coded_speech
-from tests.support.deepgram_stream import Trouble
+from tests.support.deepgram_stream import Misfortune, Trouble
+from tests.support.wire import finish, open_session, read_to_end, upload
 
 BEFORE = coded_speech([1, 2, 3], pause=0)
 AFTER = coded_speech([4, 5])
@@ -215,3 +217,26 @@ def test_the_answer_that_comes_after_all_says_nothing_again() -> None:
     assembler.take(Results(0, 3.9, "하나", (Word("하나", 0.5, 1.0),)))
     assembler.flush(4.0)
     assert assembler.take(settled(0, 4.0, from_finalize=True, text="하나")) == []
+
+
+# --- a whole session ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [[], [Trouble(close_after=0.5)], [Trouble(ignores=("Finalize",), close_after=1.2)]],
+    ids=["undisturbed", "lost before", "lost at the mark"],
+)
+async def test_a_session_s_flush_is_answered_once_whatever_becomes_of_the_connection(plan: list[Misfortune]) -> None:
+    async with DeepgramPeer(plan) as peer, serving(peer) as http:
+        session_id = await open_session(http)
+        await upload(http, session_id, BEFORE)
+        answer = await http.post(f"/sessions/{session_id}/flush")
+        assert (answer.status_code, answer.json()["offset"]) == (202, len(BEFORE))
+        await upload(http, session_id, AFTER)
+        await finish(http, session_id)
+        events = await read_to_end(http, session_id)
+    flushed = [event for event in events if "flushed" in event.data]
+    assert [(event.type, event.data["flushed"]) for event in flushed] == [("final", len(BEFORE))]
+    assert flushed[0].data["through"] == pytest.approx(len(BEFORE) / SECOND, abs=1e-3)
+    assert words_of(events) == ["w1", "w2", "w3", "w4", "w5"]
