@@ -19,6 +19,8 @@ from tests.support.local_engine import (
     recognise,
     silence,
 )
+from tests.support.servers import run_server
+from tests.support.wire import connect, finish, open_session, read_to_end, upload
 
 
 @pytest.fixture(scope="session")
@@ -109,3 +111,41 @@ async def test_a_flush_right_after_a_cut_ends_the_speech(engine: SharedEngine, k
     assert answer.flushed and not answer.text
     assert answer.through == pytest.approx(cut / BYTES_PER_SECOND)
     assert sum(isinstance(each, SpeechEnded) for each in recognitions) == 1
+
+
+class Failing(StandIn):
+    """Fails at its first utterance."""
+
+    failed = False
+
+    def before(self) -> None:
+        if not self.failed:
+            self.failed = True
+            raise RuntimeError("CTranslate2 is out of memory")
+
+
+async def session_finals(engine: SharedEngine, before: bytes, after: bytes) -> list[dict[str, Any]]:
+    """The finals of a session that is flushed between two pieces of audio."""
+    with run_server({"local": engine}) as url:
+        async with connect(url) as http:
+            session_id = await open_session(http)
+            await upload(http, session_id, before)
+            answer = await http.post(f"/sessions/{session_id}/flush")
+            assert answer.status_code == 202
+            await upload(http, session_id, after)
+            await finish(http, session_id)
+            events = await read_to_end(http, session_id)
+    return [event.data for event in events if event.type == "final"]
+
+
+async def test_a_second_recognizer_answers_a_flush_at_the_same_sample_with_the_same_text(
+    engine: SharedEngine, korean_pcm: bytes
+) -> None:
+    before, after = korean_pcm[: 2 * BYTES_PER_SECOND], korean_pcm[2 * BYTES_PER_SECOND :]
+    undisturbed = await session_finals(engine, before, after)
+    whisper = Failing(engine.models.whisper)
+    disturbed = await session_finals(engine.with_whisper(whisper), before, after)
+    assert whisper.failed
+    facts = [[(each["text"], each["through"], each.get("flushed")) for each in run] for run in (undisturbed, disturbed)]
+    assert facts[0] == facts[1]
+    assert [each[1:] for each in facts[0]] == [(2.0, len(before)), (facts[0][1][1], None)]

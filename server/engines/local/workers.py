@@ -151,7 +151,7 @@ class _Crew:
     def join(self, latest: float) -> None:
         """Wait for the threads to end; until ``latest`` at most, a time of the monotonic clock."""
         with self._changed:
-            threads = [*self._started, *self._hung]
+            threads = [*self._started, *self._hung, *([self._watcher] if self._watcher else [])]
         for thread in threads:
             thread.join(max(0.0, latest - time.monotonic()))
 
