@@ -20,6 +20,7 @@ VERSION = "server"  # the package itself: its version and nothing else
 BROAD_EXCEPTS = {
     "server.stt_service",  # the session barrier
     "server.engines.base",  # an engine that cannot even tell its status
+    "server.routes.hot",  # the error handler of the routes that FastAPI does not see
     "server.engines.local.workers",  # nothing is handled there: whoever waits for the result gets it
 }
 PURE = (
