@@ -98,7 +98,7 @@ async def main() -> None:
     random = Random(1)
     people = []
     for index in range(max(arguments.sessions)):
-        played = recordings(arguments.manifest, arguments.language, arguments.seconds, 3 * index)
+        played = recordings(arguments.manifest, arguments.language, arguments.seconds, 40 * index)
         people.append([(pcm, cut_of(pcm, random)) for pcm in played])
     async with Ours(arguments.language) as server:
         for count in arguments.sessions:
