@@ -2,6 +2,7 @@
  * @typedef {object} Mark
  * @property {number} offset bytes before it are what is flushed
  * @property {boolean} isAsked
+ * @property {Promise<string | null>} answer
  * @property {(text: string | null) => void} resolve
  * @property {(error: unknown) => void} reject
  */
@@ -15,9 +16,13 @@ export class FlushMarks {
 
     /** @param {number} offset @returns {Promise<string | null>} the text of the final that answers; null: nothing was said */
     add(offset) {
-        // two flushes at one place have one answer
+        // flushes at one place are one, with one answer
         if (offset <= this.#answered.offset) return Promise.resolve(this.#answered.text);
-        return new Promise((resolve, reject) => this.#marks.push({ offset, isAsked: false, resolve, reject }));
+        const newest = this.#marks.at(-1);
+        if (newest?.offset === offset) return newest.answer;
+        const { promise, ...decide } = withResolvers();
+        this.#marks.push({ offset, isAsked: false, answer: promise, ...decide });
+        return promise;
     }
 
     /** The next mark that the server has to be asked for. */
@@ -53,4 +58,15 @@ export class FlushMarks {
         this.#marks = this.#marks.filter((mark) => !taken.includes(mark));
         return taken;
     }
+}
+
+/** `Promise.withResolvers`, which browsers have since 2024 only. */
+function withResolvers() {
+    /** @type {(text: string | null) => void} */
+    let resolve = () => {};
+    /** @type {(error: unknown) => void} */
+    let reject = () => {};
+    /** @type {Promise<string | null>} */
+    const promise = new Promise((...decide) => ([resolve, reject] = decide));
+    return { promise, resolve, reject };
 }

@@ -395,6 +395,7 @@ export class STTSession extends Emitter {
             },
             onConfirmed: () => {
                 this.#retry.reset();
+                this.#reached('upload', true);
                 this.#stored.fire();
                 this.tell('progress', undefined);
             },

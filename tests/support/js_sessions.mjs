@@ -12,16 +12,21 @@ export class EventSource extends FetchEventSource {
     }
 }
 
+class Events extends Array {
+    of(wanted) {
+        return [...this].filter(([type]) => type === wanted).map(([, detail]) => detail);
+    }
+
+    get texts() {
+        return this.of('final').map(({ text }) => text);
+    }
+}
+
 /** The events of a session, as they come: `[type, detail]`. */
 export function recorded(session) {
-    const events = [];
+    const events = new Events();
     for (const type of [...TOLD, ...OWN]) session.addEventListener(type, ({ detail }) => events.push([type, detail]));
-    return Object.assign(events, {
-        of: (wanted) => events.filter(([type]) => type === wanted).map(([, detail]) => detail),
-        get texts() {
-            return this.of('final').map(({ text }) => text);
-        },
-    });
+    return events;
 }
 
 /** The detail of the next event of that type, or of the next for which `isWanted` holds. */
