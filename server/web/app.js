@@ -1,35 +1,53 @@
 // The page: its controls, what it says, and the activity that is going on.
 
-import { FileUpload, Recording } from './activity.js';
+import { FileUpload } from './file-upload.js';
 import { recall } from './memory.js';
 import { Meter } from './meter.js';
 import { Settings } from './settings.js';
-import { STTClient } from './stt-client.js';
+import { Recording, STTClient } from './stt-client.js';
+import { listenForTalk } from './talk-key.js';
 import { has, language as pageLanguage, speak, text } from './texts.js';
 import { minutes, Transcript } from './transcript.js';
 
-const $ = (id) => document.getElementById(id);
+const $ = (/** @type {string} */ id) => /** @type {any} */ (document.getElementById(id));
+const all = (/** @type {string} */ selector) => /** @type {NodeListOf<any>} */ (document.querySelectorAll(selector));
 const server = new URL('.', document.baseURI);
 const CUT_SECONDS = 1.5;
 const AUDIO = /^(audio\/.*|video\/.*|application\/ogg|)$/; // nothing: the browser does not know the ending
+const REOPENED_SECONDS = 6;
 const WAITING_SECONDS = 2; // what is on its way is not worth mentioning
 
 const transcript = new Transcript({ scroll: $('transcript'), list: $('finals'), interim: $('interim') });
 const meter = new Meter($('meter'));
 const settings = new Settings({ language: $('language'), engine: $('engine') });
 let client = new STTClient(server, { apiKey: recall('key') ?? undefined });
+/** @type {import('./stt-wire.js').JSONObject | null} */
 let info = null;
-let isReachable = null; // not known yet
+/** @type {boolean | null} not known yet */
+let isReachable = null;
+/** @type {Recording | FileUpload | null} */
 let activity = null;
-let elapsed = 0;
+let base = 0; // seconds of the whole at which the activity begins
+let isTalk = false; // push-to-talk: what is said while nothing is held is left out
+let isHeld = false;
+let isWaiting = false;
 let isSpeech = false;
+/** @type {WakeLockSentinel | null | undefined} */
 let wakeLock = null;
+/** @type {(() => void) | null} */
 let remedy = null;
+/** @type {{key: string, again: () => void} | null} what the page says */
 let shown = null;
+/** @type {import('./stt-wire.js').JSONObject | null} the newest `error` event that ends a session */
+let lastError = null;
+
+const elapsed = () => base + (activity?.seconds ?? 0);
 
 // --- what the page says ---------------------------------------------------------------------------------------------
 
-/** @param {string} key of a text @param {object} [values] @param {{label: string, action: () => void}} [way] out */
+/** @typedef {{label: string, action: () => void}} Way what a person can do about it */
+
+/** @param {string} key of a text @param {Record<string, any>} [values] @param {Way | null} [way] */
 function notice(key, values, way = null) {
     shown = { key, again: () => notice(key, values, way) };
     remedy = way?.action ?? null;
@@ -45,17 +63,16 @@ function dismiss() {
     shown = null;
 }
 
-/** Clear words for what went wrong. @param {Error} error @param {() => void} [again] */
+/** Clear words for what went wrong. @param {any} error @param {() => void} [again] */
 function explain(error, again) {
     if (error.code === 'server_away') isReachable = false;
-    const way = again && { label: 'again', action: again };
+    const way = again ? { label: 'again', action: again } : null;
     const values = {
         detail: error.message,
-        seconds: error.retryAfter || 5,
         address: `http://localhost:${location.port || 80}${location.pathname}`,
     };
     if (error.status === 401) {
-        document.querySelector('.key').hidden = false;
+        all('.key')[0].hidden = false;
         notice('unauthorized', values, way);
     } else if (error.name !== 'STTError') {
         notice('unreadable');
@@ -67,97 +84,148 @@ function explain(error, again) {
 function render() {
     const phase = activity?.phase ?? 'over';
     const isFile = activity instanceof FileUpload;
-    const [label, isOn] = {
-        over: ['record', false],
-        starting: ['starting', true],
-        running: [isFile ? 'cancel' : 'stop', true],
-        finishing: [activity?.session?.online ? 'finishing' : 'cancel', true],
-    }[phase];
+    const labels = {
+        over: 'record',
+        starting: isWaiting ? 'cancel' : 'starting',
+        running: isFile ? 'cancel' : 'stop',
+        finishing: activity?.session?.online ? 'finishing' : 'cancel',
+    };
+    const label = labels[phase];
     document.body.dataset.phase = isFile && phase !== 'over' ? 'file' : phase;
     $('record').querySelector('.label').textContent = text(label);
-    $('record').dataset.on = isOn;
+    $('record').dataset.on = phase !== 'over';
     // not `disabled`, here and elsewhere: it would take the focus away from whoever uses the keyboard
     $('record').setAttribute('aria-disabled', label === 'starting' || label === 'finishing');
     for (const control of [$('language'), $('engine'), $('file')]) control.disabled = phase !== 'over';
-    for (const button of document.querySelectorAll('[data-format], #copy')) button.disabled = transcript.isEmpty;
+    for (const button of all('[data-format], #copy')) button.disabled = transcript.isEmpty;
     $('clear').disabled = transcript.isEmpty || phase !== 'over';
     $('empty').hidden = !transcript.isEmpty || phase !== 'over';
     $('shades').hidden = !transcript.hasConfidence;
-    $('elapsed').textContent = minutes(elapsed);
+    $('elapsed').textContent = minutes(elapsed());
+    renderTalk(phase);
     renderConnection(phase);
-    renderProgress(isFile && phase !== 'over');
+    renderProgress(phase);
 }
 
+/** @param {import('./recording.js').Phase} phase */
+function renderTalk(phase) {
+    const isOrdinary = phase === 'running' && !isTalk;
+    const [words, key] = $('talk').children;
+    words.textContent = text(isOrdinary ? 'flush' : isHeld ? 'talking' : 'talk');
+    key.textContent = text(isOrdinary ? 'enter_key' : 'space_key');
+    $('talk').dataset.on = isHeld;
+    const isUsable = isHeld || isOrdinary || isHoldable();
+    $('talk').setAttribute('aria-disabled', !isUsable || activity instanceof FileUpload && phase !== 'over');
+}
+
+/** @param {import('./recording.js').Phase} phase */
 function renderConnection(phase) {
-    const session = phase === 'over' ? null : activity.session;
+    const session = phase === 'over' ? null : activity?.session;
     const online = session && !session.failure ? session.online : navigator.onLine && isReachable;
     $('connection').dataset.online = online;
     const said = online === null ? '' : text(online ? 'online' : 'offline');
     if ($('connection').textContent !== said) $('connection').textContent = said;
     const waiting = session?.waitingSeconds ?? 0;
-    const isWaiting = session && (!session.online || session.failure || waiting >= WAITING_SECONDS) && waiting > 0;
-    $('waiting').textContent = isWaiting ? text('waiting', { seconds: Math.round(waiting) }) : '';
-    $('speech').hidden = phase !== 'running' || activity instanceof FileUpload || !online || Boolean(session.failure);
+    const isMentioned = session && (!session.online || session.failure || waiting >= WAITING_SECONDS) && waiting > 0;
+    $('waiting').textContent = isMentioned ? text('waiting', { seconds: Math.round(waiting) }) : '';
+    $('speech').hidden = phase !== 'running' || activity instanceof FileUpload || !online || Boolean(session?.failure);
     $('speech').dataset.on = isSpeech;
-    $('speech').lastElementChild.textContent = text(isSpeech ? 'speaking' : 'silent');
+    const isPaused = isTalk && !isHeld && !isSpeech;
+    $('speech').lastElementChild.textContent = text(isPaused ? 'muted' : isSpeech ? 'speaking' : 'silent');
 }
 
-function renderProgress(isShown) {
-    $('progress').hidden = !isShown;
-    if (!isShown) return;
+/** @param {import('./recording.js').Phase} phase */
+function renderProgress(phase) {
+    const file = activity instanceof FileUpload && phase !== 'over' ? activity : null;
+    $('progress').hidden = !file;
+    if (!file) return;
     const [label, bar, output] = $('progress').children;
-    label.textContent = text('uploading', { name: activity.file.name });
-    bar.value = activity.fraction;
-    output.textContent = `${Math.floor(activity.fraction * 100)} %`;
+    label.textContent = text('uploading', { name: file.file.name });
+    bar.value = file.fraction;
+    output.textContent = `${Math.floor(file.fraction * 100)} %`;
 }
 
 // --- what goes on ---------------------------------------------------------------------------------------------------
 
-/** Have the page follow an activity to its end. */
+/** Have the page follow an activity to its end. @param {Recording | FileUpload} started */
 function follow(started) {
+    base = elapsed();
     activity = started;
-    isSpeech = false;
+    isSpeech = isWaiting = false;
+    lastError = null;
     dismiss();
-    const on = (type, react, show = render) =>
-        started.addEventListener(type, ({ detail }) => {
-            if (started !== activity) return;
-            react(detail);
-            show();
-        });
-    on('began', ({ session, base }) => {
-        isReachable = true;
-        transcript.begin(session, base);
-        dismiss();
+    const target = /** @type {EventTarget} */ (started);
+    on(target, started, {
+        session: (session) => {
+            isReachable = true;
+            isWaiting = false;
+            transcript.begin(session, base);
+            dismiss();
+            listenTo(session, started);
+        },
+        waiting: ({ code }) => {
+            isWaiting = true;
+            const key = code === 'too_many_sessions' ? 'waiting_for_place' : 'waiting_for_server';
+            notice(key, {}, { label: 'stop_waiting', action: () => started.cancel() });
+        },
+        refused: () => {
+            notice('buffer_full');
+            finish(started);
+        },
+        unplugged: () => {
+            notice('microphone_ended');
+            finish(started);
+        },
+        progress: () => {},
+        phase: (phase) => onPhase(started, phase),
     });
-    on('token', ({ text: words }) => transcript.interim(words));
-    on('final', (final) => transcript.final(final));
-    on('speech_start', () => (isSpeech = true));
-    on('speech_end', () => (isSpeech = false));
-    on('connection', ({ online }) => onConnection(started, online));
-    on('error', (error) => onError(started, error));
-    on('failed', (error) => onFailed(started, error));
-    on('refused', () => {
-        notice('buffer_full');
-        started.stop();
-    });
-    on('unplugged', () => {
-        notice('microphone_ended');
-        started.stop();
-    });
-    on('progress', () => (elapsed = started.elapsed));
-    on('level', (level) => meter.push(level, isSpeech), () => {});
-    on('phase', (phase) => onPhase(started, phase));
+    target.addEventListener('level', (event) => started === activity && meter.push(/** @type {any} */ (event).detail, isSpeech));
     render();
 }
 
+/** @param {import('./stt-session.js').STTSession} session @param {Recording | FileUpload} started */
+function listenTo(session, started) {
+    on(session, started, {
+        token: ({ text: words }) => transcript.interim(words),
+        final: (final) => transcript.final(final),
+        speech_start: () => (isSpeech = true),
+        speech_end: () => (isSpeech = false),
+        connection: ({ online }) => onConnection(started, online),
+        error: (error) => onError(error),
+        failed: (error) => onFailed(started, error),
+        progress: () => {},
+        reopened: () => {
+            isSpeech = false;
+            transcript.interim('');
+            notice('reopened');
+            setTimeout(() => shown?.key === 'reopened' && dismiss(), REOPENED_SECONDS * 1000);
+        },
+    });
+}
+
+/**
+ * @param {EventTarget} target @param {Recording | FileUpload} started
+ * @param {Record<string, (detail: any) => void>} reactions by the type of an event; what has passed meanwhile is shown then
+ */
+function on(target, started, reactions) {
+    for (const [type, react] of Object.entries(reactions)) {
+        target.addEventListener(type, (event) => {
+            if (started !== activity) return;
+            react(/** @type {CustomEvent} */ (event).detail);
+            render();
+        });
+    }
+}
+
+/** @param {Recording | FileUpload} started @param {import('./recording.js').Phase} phase */
 function onPhase(started, phase) {
     if (phase === 'running') stayAwake();
     if (phase !== 'over') return;
     wakeLock?.release();
-    isSpeech = false;
+    isSpeech = isTalk = isHeld = isWaiting = false;
     transcript.interim('');
     meter.clear();
-    if (owes()) onFailed(started, started.session.failure); // again: the message may have been closed
+    if (owes() && started.session?.failure) onFailed(started, started.session.failure); // again: the message may have been closed
 }
 
 /** Whether a recording has ended with audio that no session has recognised. */
@@ -165,61 +233,95 @@ function owes() {
     return activity instanceof Recording && activity.phase === 'over' && Boolean(activity.session?.failure);
 }
 
-/** A stream that is cut and comes back at once is not worth a word. */
+/** A stream that is cut and comes back at once is not worth a word. @param {Recording | FileUpload} started @param {boolean} online */
 function onConnection(started, online) {
     isReachable = online;
-    if (online && shown?.key === 'away') dismiss();
+    if (online && shown?.key.startsWith('away')) dismiss();
     if (online || started instanceof FileUpload) return;
     setTimeout(() => {
         const { session, phase } = started;
-        if (phase === 'over' || started !== activity || session.online || session.failure) return;
-        notice('away');
+        if (phase === 'over' || started !== activity || !session || session.online || session.failure) return;
+        notice(phase === 'running' ? 'away' : 'away_at_end');
         render();
     }, CUT_SECONDS * 1000);
 }
 
-/** An `error` event: the session goes on, or tells how it ended. */
-function onError(started, { code, recoverable, engine, message }) {
+/** An `error` event: the session goes on, or tells how it ended. @param {import('./stt-wire.js').JSONObject} error */
+function onError({ code, recoverable, engine, message }) {
     if (recoverable) notice(has(code) ? code : 'refused', { engine, detail: message });
-    else started.lastWords = { code, detail: message };
+    else lastError = { code, detail: message };
 }
 
+/** @param {Recording | FileUpload} started @param {import('./stt-wire.js').STTError} error */
 function onFailed(started, error) {
-    const { code, detail } = started.lastWords ?? {};
-    if (started instanceof FileUpload) return; // `open` raises it
+    if (!(started instanceof Recording) || !started.session) return; // `open` raises it
+    const { code, detail } = lastError ?? {};
     isSpeech = false;
     transcript.interim('');
     const seconds = Math.ceil(started.session.unrecognized().audio.length / 32_000);
-    const key = has(code) ? code : has(error.code) ? error.code : 'refused';
+    const own = error.retryable ? 'gave_up' : has(error.code) ? error.code : 'refused';
     const { reason } = error.document;
     const values = { seconds, detail: detail ?? error.message, reason: has(reason) ? text(reason) : reason };
-    notice(key, values, { label: 'go_on', action: () => goOn(started) });
+    const way = { label: error.retryable ? 'again' : 'go_on', action: () => goOn(started) };
+    notice(has(code) ? code : own, values, way);
 }
 
-async function goOn(started) {
-    $('remedy').setAttribute('aria-disabled', true);
-    started.lastWords = null;
-    try {
-        await started.goOn();
-    } catch (error) {
-        explain(error, () => goOn(started));
-    } finally {
-        $('remedy').setAttribute('aria-disabled', false);
-    }
+/** Have the session try again, as a person wants it. @param {Recording} started */
+function goOn(started) {
+    lastError = null;
+    dismiss();
+    started.session?.resume();
+    if (started.phase === 'over') finish(started);
     render();
+}
+
+/** @param {Recording | FileUpload} started */
+function finish(started) {
+    if (started instanceof Recording) started.finish().catch(() => {}); // `failed` has told it
 }
 
 async function record() {
     if (owes() && !confirm(text('owed_first'))) return;
-    const recording = new Recording(client, settings.config, elapsed);
+    const recording = new Recording(client, settings.config);
     follow(recording);
     try {
         await recording.open();
     } catch (error) {
-        recording.enter('over');
-        explain(error, record);
+        if (recording.isCancelled) dismiss();
+        else explain(error, record);
     }
     render();
+}
+
+/** Whether Space and the button talk while they are held. */
+function isHoldable() {
+    const phase = activity?.phase ?? 'over';
+    return phase === 'over' || (isTalk && phase !== 'finishing');
+}
+
+function hold() {
+    const isNew = !activity || activity.phase === 'over';
+    isHeld = true;
+    if (isNew) record();
+    isTalk = activity instanceof Recording && activity.phase !== 'over';
+    isHeld = isTalk;
+    if (activity instanceof Recording) activity.unmute();
+    render();
+}
+
+function release() {
+    isHeld = false;
+    render();
+    if (isTalk && activity instanceof Recording) activity.mute().then(flush);
+}
+
+/** The text of what was said so far, now. */
+function flush() {
+    if (!(activity instanceof Recording) || activity.phase === 'over') return;
+    activity.flush().catch((error) => {
+        // what ends the session, or the recording, is told elsewhere
+        if (error.code === 'not_found') notice('refused', { detail: error.message });
+    });
 }
 
 /** @param {File | undefined} file */
@@ -234,16 +336,18 @@ async function transcribe(file) {
     try {
         await upload.open();
     } catch (error) {
-        if (!upload.isCancelled) explainFile(upload, error, () => transcribe(file));
-        upload.enter('over');
+        if (!upload.isCancelled) explainFile(error, () => transcribe(file));
+        else dismiss();
     }
     render();
 }
 
-function explainFile({ lastWords }, error, again) {
+/** @param {any} error @param {() => void} again */
+function explainFile(error, again) {
     const way = { label: 'again', action: again };
-    if (lastWords?.code === 'undecodable_audio') notice('undecodable_audio', lastWords);
-    else if (has(lastWords?.code)) notice(lastWords.code, lastWords, way);
+    const { code } = lastError ?? {};
+    if (code === 'undecodable_audio') notice(code, lastError ?? {});
+    else if (has(code)) notice(code, lastError ?? {}, way);
     else if (error.code === 'session_lost') notice('file_lost', {}, way);
     else explain(error, again);
 }
@@ -252,13 +356,14 @@ function press() {
     const phase = activity?.phase ?? 'over';
     if ($('record').getAttribute('aria-disabled') === 'true') return;
     if (phase === 'over') record();
-    else if (phase === 'running' && activity instanceof Recording) activity.stop();
-    else activity.cancel();
+    else if (phase === 'running' && activity instanceof Recording) finish(activity);
+    else activity?.cancel();
 }
 
 function clear() {
     transcript.clear();
-    elapsed = 0;
+    activity = null;
+    base = 0;
     dismiss();
     render();
 }
@@ -269,7 +374,7 @@ async function stayAwake() {
     } catch {
         return; // battery saving: then the screen may go dark
     }
-    if (activity.phase === 'over') wakeLock?.release();
+    if (activity?.phase === 'over') wakeLock?.release();
 }
 
 // --- the text, taken away -------------------------------------------------------------------------------------------
@@ -287,11 +392,12 @@ async function copy() {
 
 function copyBySelection() {
     const selection = getSelection();
-    selection.selectAllChildren($('finals'));
+    selection?.selectAllChildren($('finals'));
     document.execCommand('copy');
-    selection.removeAllRanges();
+    selection?.removeAllRanges();
 }
 
+/** @param {'txt' | 'srt' | 'vtt' | 'json'} format */
 async function download(format) {
     const link = document.createElement('a');
     link.href = URL.createObjectURL(new Blob([await transcript.file(format)], { type: 'text/plain;charset=utf-8' }));
@@ -316,7 +422,11 @@ async function loadInfo() {
 
 // --- the controls ---------------------------------------------------------------------------------------------------
 
-$('record').onclick = press;
+$('record').onclick = (/** @type {MouseEvent} */ { detail: clicks }) => {
+    if (clicks) $('record').blur(); // after a click Space and Enter are for what is said
+    press();
+};
+listenForTalk($('talk'), { isHoldable, hold, release, flush });
 $('remedy').onclick = () => $('remedy').getAttribute('aria-disabled') !== 'true' && remedy?.();
 $('dismiss').onclick = dismiss;
 $('copy').onclick = copy;
@@ -333,8 +443,8 @@ $('key').onchange = () => {
     client = new STTClient(server, { apiKey: $('key').value || undefined });
     loadInfo();
 };
-for (const button of document.querySelectorAll('[data-format]')) button.onclick = () => download(button.dataset.format);
-for (const button of document.querySelectorAll('[data-language]')) {
+for (const button of all('[data-format]')) button.onclick = () => download(button.dataset.format);
+for (const button of all('[data-language]')) {
     button.onclick = () => {
         speak(button.dataset.language);
         settings.fill(info?.engines);
@@ -344,7 +454,7 @@ for (const button of document.querySelectorAll('[data-language]')) {
 }
 
 addEventListener('dragover', (event) => {
-    if (!event.dataTransfer.types.includes('Files')) return;
+    if (!event.dataTransfer?.types.includes('Files')) return;
     event.preventDefault();
     $('drop').hidden = false;
 });
@@ -354,7 +464,7 @@ addEventListener('dragleave', (event) => {
 addEventListener('drop', (event) => {
     event.preventDefault();
     $('drop').hidden = true;
-    transcribe(event.dataTransfer.files[0]);
+    transcribe(event.dataTransfer?.files[0]);
 });
 for (const type of ['online', 'offline']) addEventListener(type, render);
 document.addEventListener('visibilitychange', () => {

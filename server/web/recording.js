@@ -25,6 +25,7 @@ export class Recording extends Emitter {
     /** What is said before the session is open. @type {Uint8Array[]} */
     #early = [];
     #takenBytes = 0;
+    #isMuting = false;
     #cancelled = new AbortController();
     /** @type {Promise<unknown>} */
     #opened = Promise.resolve();
@@ -86,13 +87,14 @@ export class Recording extends Emitter {
 
     /** Leave out what is said from now on. What was said before has been sent when it returns. */
     async mute() {
+        this.#isMuting = true;
         await this.#microphone?.flush();
-        this.isMuted = true;
+        this.isMuted = this.#isMuting;
     }
 
     /** Take again what is said. */
     unmute() {
-        this.isMuted = false;
+        this.#isMuting = this.isMuted = false;
     }
 
     /** The final of what was said so far, now. @returns {Promise<string | null>} its text; null where nothing was said */
