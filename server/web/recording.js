@@ -120,6 +120,14 @@ export class Recording extends Emitter {
         }
     }
 
+    /** Stop at once. What the server has recognised stays there. */
+    async leave() {
+        this.#cancelled.abort();
+        this.session?.close();
+        if (this.session) this.#enter('over');
+        await this.#microphone?.close();
+    }
+
     /** Stop at once, and have the server forget it. */
     async cancel() {
         this.#cancelled.abort();

@@ -45,7 +45,7 @@ export class Settings {
         const place = (/** @type {string} */ tag) => FIRST.indexOf(tag) + 1 || 9;
         named.sort(([a, nameA], [b, nameB]) => place(a) - place(b) || nameA.localeCompare(nameB, pageLanguage));
         const preferred = [recall('language'), this.#language.value, ours, 'ko'];
-        fill(this.#language, named, preferred.find((tag) => tags.has(tag)));
+        fill(this.#language, named, preferred.find((tag) => tag !== null && tags.has(tag)));
     }
 }
 
