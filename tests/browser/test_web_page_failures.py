@@ -53,13 +53,15 @@ def test_an_origin_that_gets_no_microphone_is_explained(clock_server: str) -> No
             expect(page.get_by_role("alert")).to_contain_text("https 페이지와 localhost에서만")
 
 
-def test_a_server_that_is_away_is_waited_for(beeping: Browser) -> None:
+def test_a_server_that_is_away_is_told_and_tried_again(beeping: Browser) -> None:
     with killable_server() as server, visit(beeping, server.url) as page:
         expect(page.locator("#connection")).to_have_text("Connected")
         server.kill()
         press(page, "Record")
-        expect(page.get_by_role("alert")).to_contain_text("The server is not ready. Waiting for it")
+        expect(page.get_by_role("alert")).to_contain_text("The server does not answer")
+        expect(page.locator("#connection")).to_have_text("No connection")
         server.start()
+        press(page, "Try again")
         expect(page.get_by_role("alert")).to_be_hidden()
         expect(page.locator("#connection")).to_have_text("Connected")
         expect(page.locator("#finals li")).not_to_have_count(0)
