@@ -78,6 +78,14 @@ class AudioUploadResponse(BaseModel):
     buffered_seconds: float = Field(description="Stored audio that the recognizer has not taken yet.")
 
 
+class FlushResponse(BaseModel):
+    """Answer of ``POST /sessions/{id}/flush``."""
+
+    session_id: str
+    offset: int = Field(description="End of what becomes final; the event that answers has it as `flushed`.")
+    timestamp: float
+
+
 SessionStatus = Literal["open", "finishing", "ended"]
 
 
@@ -110,6 +118,7 @@ class SegmentResponse(BaseModel):
     text: str
     start: float
     end: float
+    through: float | None = Field(None, description="All audio before this time is accounted for.")
     confidence: float | None = None
     language: str
     engine: str

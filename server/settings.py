@@ -20,6 +20,9 @@ class Settings(BaseSettings):
     cors_origins: str = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?"
     """Regular expression of the origins that may call from a browser."""
 
+    session_log: str = "memory:"
+    """Where sessions are kept, as a URL whose scheme is one of ``server.session_log.registry.LOGS``."""
+
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     web_concurrency: int = Field(1, validation_alias="WEB_CONCURRENCY")
     """Set by process managers; more than one process needs a log that they share."""
@@ -57,8 +60,10 @@ class Settings(BaseSettings):
     engine_outage_seconds: float = Field(60.0, ge=0)
     """So long a session without another engine waits for a service that is away; its audio is kept, up to the bound."""
     lease_seconds: float = Field(5.0, gt=0)
+    drain: Literal["release", "finish"] = "release"
+    """What a stop does with open sessions where the log survives it: leave them to who comes next, or finish them."""
     drain_seconds: float = Field(0.7, ge=0)
-    """At shutdown: time for the last finals."""
+    """At shutdown: time for the last finals of the sessions that are finished."""
     endpointing_ms: int | None = Field(None, ge=100, le=5000)
     """Silence that ends an utterance, where the session does not say. Empty: by language."""
     max_utterance_seconds: float = Field(28.0, ge=5)

@@ -1,6 +1,6 @@
 """The contract between the recognition half and an engine."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
@@ -48,6 +48,12 @@ class Capabilities:
     def speaks(self, language: str) -> bool:
         """Whether the tag, or the bare language of it, is supported."""
         return _covers(self.languages, language)
+
+
+def able_engines(config: SessionConfig, capabilities: Mapping[str, Capabilities]) -> list[str]:
+    """The engines that can serve a session, in their order. An engine that the client names is the only one."""
+    names = capabilities if config.engine == "auto" else [config.engine]
+    return [name for name in names if name in capabilities and not capabilities[name].refusals(config)]
 
 
 def _covers(languages: frozenset[str], language: str) -> bool:
@@ -114,3 +120,11 @@ class Engine(Protocol):
 
     async def aclose(self) -> None:
         """Free the model."""
+
+
+def status_of(engine: Engine) -> dict[str, Any]:
+    """What the engine tells of itself. One that cannot even do that is not ready, and harms nobody else."""
+    try:
+        return engine.status()
+    except Exception as exc:  # noqa: BLE001 - an engine may fail in any way; the others go on
+        return {"ready": False, "detail": f"its status cannot be read: {type(exc).__name__}"}

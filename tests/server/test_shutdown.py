@@ -8,14 +8,14 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 
 import httpx
 import pytest
 
 from server.engines.base import Capabilities
-from server.errors import Draining
+from server.errors import CannotStart, Draining
 from server.lifecycle import refuse_separate_processes
 from server.models import SessionConfig
 from server.observe.metrics import Metrics
@@ -199,7 +199,7 @@ async def test_an_upload_that_pauses_does_not_keep_the_server() -> None:
 class VanishingLog(MemorySessionLog):
     """Fails whoever wants to recognise."""
 
-    async def claim(self, owner: str, wait: float) -> Lease | None:
+    async def claim(self, owner: str, engines: Collection[str], wait: float) -> Lease | None:
         raise ConnectionError("the log is gone")
 
 
@@ -215,7 +215,7 @@ async def test_a_server_that_stops_opens_no_session() -> None:
     manager = StreamingSessionManager(MemorySessionLog(), capabilities, settings_of(), Metrics())
     manager.draining = True
     with pytest.raises(Draining) as refusal:
-        await manager.create_session(SessionConfig())
+        await manager.open(SessionConfig())
     assert (refusal.value.status, refusal.value.code) == (503, "draining")
     assert refusal.value.retry_after
 
@@ -223,8 +223,8 @@ async def test_a_server_that_stops_opens_no_session() -> None:
 @pytest.mark.parametrize("arguments", [["--workers", "2"], ["--workers=2"], ["--port", "1", "--workers", "4"]])
 def test_several_workers_are_refused(monkeypatch: pytest.MonkeyPatch, arguments: list[str]) -> None:
     monkeypatch.setattr(sys, "argv", ["uvicorn", "server.main:app", *arguments])
-    with pytest.raises(SystemExit):
-        refuse_separate_processes(settings_of())
+    with pytest.raises(CannotStart):
+        refuse_separate_processes(settings_of(), MemorySessionLog())
 
 
 async def test_a_process_that_others_would_join_says_what_to_do_and_goes() -> None:

@@ -50,7 +50,7 @@ class Fault:
 
     error: Exception | None = None
     at: float = 0.0
-    where: Literal["open", "send", "read", "flush", "finish"] = "send"
+    where: Literal["open", "send", "read", "flush", "answer", "finish"] = "send"
     times: int | None = 1
     met: int = 0
     struck: asyncio.Event = field(default_factory=asyncio.Event)
@@ -97,6 +97,13 @@ class FakeEngine:
             if fault.due(where, until):
                 await fault.strike()
 
+    def forgets(self, where: str, until: float) -> bool:
+        """Whether a fault makes it leave something undone."""
+        faults = [fault for fault in self.faults if fault.due(where, until)]
+        for fault in faults:
+            fault.met += 1
+        return bool(faults)
+
 
 class FakeRecognizer:
     """One stream: takes audio as fast as it comes."""
@@ -118,6 +125,8 @@ class FakeRecognizer:
 
     async def flush(self) -> None:
         await self._engine.meet("flush", self._position / SAMPLE_RATE)
+        if self._engine.forgets("answer", self._position / SAMPLE_RATE):
+            return
         if self._words:
             self._results.put_nowait(SpeechEnded(self._position / SAMPLE_RATE))
         self._publish_final(self._position, flushed=True)
