@@ -114,6 +114,11 @@ class ClockRecognizer:
         if self._heard >= self._said + 0.5:
             self._results.put_nowait(Interim("…", self._said, self._heard))
 
+    async def flush(self) -> None:
+        text = f"{self._heard:.2f}" if self._heard > self._said else ""
+        self._results.put_nowait(Final(text, self._said, self._heard, self._heard, flushed=True))
+        self._said = self._heard
+
     async def finish(self) -> None:
         if self._heard > self._said:
             self._say(self._heard)

@@ -296,3 +296,25 @@ test('what a restarted server had not finished is told again, in a new session',
     assert.deepEqual(starts, starts.toSorted((a, b) => a - b));
     assert.equal(events.of('reopened').length, 1);
 });
+
+test('a flush gives the final of what was said so far, and the session goes on', isAlone, async () => {
+    const session = await new STTClient(url, { EventSource }).createSession({ engine: 'fake', ...Microphone.FORMAT });
+    const events = recorded(session);
+    const bytes = await readFile(audio);
+    session.send(bytes.subarray(0, 12_000)); // the first word
+    const [first, ...rest] = said[0].split(' ');
+    assert.equal(await session.flush(), first);
+    assert.equal(await session.flush(), first);
+    session.send(bytes.subarray(12_000));
+    await session.finish();
+    assert.deepEqual(events.texts, [first, rest.join(' '), ...said.slice(1)]);
+    assert.equal(events.of('final')[0].flushed, 12_000);
+    assert.equal(events.of('final')[0].through, 0.375);
+});
+
+test('a flush where nothing was said is answered with nothing', isAlone, async () => {
+    const session = await new STTClient(url, { EventSource }).createSession({ engine: 'fake', ...Microphone.FORMAT });
+    session.send(new Uint8Array(16_000));
+    assert.equal(await session.flush(), null);
+    session.close();
+});
