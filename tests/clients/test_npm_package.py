@@ -85,7 +85,9 @@ def test_the_package_has_the_modules_of_the_client_and_nothing_else(folder: Path
     assert needed | {"stt-events.js"} == {path.name for path in installed.glob("*.js")}
     assert "dependencies" not in PACKAGE
     assert PACKAGE["version"] == __version__
-    assert [path.name for path in (folder / "node_modules").iterdir() if not path.name.startswith(".")] == [PACKAGE["name"]]
+    assert [path.name for path in (folder / "node_modules").iterdir() if not path.name.startswith(".")] == [
+        PACKAGE["name"]
+    ]
 
 
 def test_a_script_transcribes_with_the_installed_package(folder: Path, fake_server: str) -> None:
@@ -116,7 +118,9 @@ def test_a_typescript_program_that_uses_it_is_checked(folder: Path, tsc: Path) -
 @pytest.mark.parametrize(("mistake", "told"), MISTAKES.items())
 def test_the_types_find_mistakes(folder: Path, tsc: Path, mistake: str, told: str) -> None:
     program = "import { STTClient } from 'stt-realtime-client';\nconst client = new STTClient('http://x');\n"
-    complaint = types_of(folder, tsc, f"{program}const session = await client.createSession();\n{mistake};\nexport {{}};\n")
+    complaint = types_of(
+        folder, tsc, f"{program}const session = await client.createSession();\n{mistake};\nexport {{}};\n"
+    )
     assert complaint.count("error TS") == 1
     assert told in complaint
 

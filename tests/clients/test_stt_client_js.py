@@ -105,9 +105,7 @@ def names() -> Iterator["pytest.ParameterSet"]:
 
 
 @pytest.mark.parametrize(("file", "name"), list(names()))
-def test_in_node(
-    file: Path, name: str | None, servers: dict[str, str], told: dict[str, dict[str, str]]
-) -> None:
+def test_in_node(file: Path, name: str | None, servers: dict[str, str], told: dict[str, dict[str, str]]) -> None:
     if file.name not in told:
         told[file.name] = in_node(file, servers)
     results = told[file.name]
