@@ -1,12 +1,16 @@
 // The page: its controls, what it says, and the activity that is going on.
 
+import { Awake } from './awake.js';
+import { listenForDrop } from './drop.js';
 import { FileUpload } from './file-upload.js';
 import { recall } from './memory.js';
 import { Meter } from './meter.js';
+import { Notice } from './notice.js';
 import { Settings } from './settings.js';
 import { Recording, STTClient } from './stt-client.js';
 import { listenForTalk } from './talk-key.js';
 import { has, language as pageLanguage, speak, text } from './texts.js';
+import { copy, save } from './take-away.js';
 import { minutes, Transcript } from './transcript.js';
 
 const $ = (/** @type {string} */ id) => /** @type {any} */ (document.getElementById(id));
@@ -19,6 +23,8 @@ const WAITING_SECONDS = 2; // what is on its way is not worth mentioning
 
 const transcript = new Transcript({ scroll: $('transcript'), list: $('finals'), interim: $('interim') });
 const meter = new Meter($('meter'));
+const awake = new Awake();
+const messages = new Notice({ box: $('notice'), remedy: $('remedy'), dismiss: $('dismiss'), next: $('record') });
 const settings = new Settings({ language: $('language'), engine: $('engine') });
 let client = new STTClient(server, { apiKey: recall('key') ?? undefined });
 /** @type {import('./stt-wire.js').JSONObject | null} */
@@ -32,36 +38,12 @@ let isTalk = false; // push-to-talk: what is said while nothing is held is left 
 let isHeld = false;
 let isWaiting = false;
 let isSpeech = false;
-/** @type {WakeLockSentinel | null | undefined} */
-let wakeLock = null;
-/** @type {(() => void) | null} */
-let remedy = null;
-/** @type {{key: string, again: () => void} | null} what the page says */
-let shown = null;
 /** @type {import('./stt-wire.js').JSONObject | null} the newest `error` event that ends a session */
 let lastError = null;
 
 const elapsed = () => base + (activity?.seconds ?? 0);
 
 // --- what the page says ---------------------------------------------------------------------------------------------
-
-/** @typedef {{label: string, action: () => void}} Way what a person can do about it */
-
-/** @param {string} key of a text @param {Record<string, any>} [values] @param {Way | null} [way] */
-function notice(key, values, way = null) {
-    shown = { key, again: () => notice(key, values, way) };
-    remedy = way?.action ?? null;
-    $('notice').firstElementChild.textContent = text(key, values);
-    $('notice').hidden = false;
-    $('remedy').hidden = !way;
-    $('remedy').textContent = way ? text(way.label) : '';
-}
-
-function dismiss() {
-    if ($('notice').contains(document.activeElement)) $('record').focus(); // what is hidden can't keep it
-    $('notice').hidden = true;
-    shown = null;
-}
 
 /** Clear words for what went wrong. @param {any} error @param {() => void} [again] */
 function explain(error, again) {
@@ -73,11 +55,11 @@ function explain(error, again) {
     };
     if (error.status === 401) {
         all('.key')[0].hidden = false;
-        notice('unauthorized', values, way);
+        messages.say('unauthorized', values, way);
     } else if (error.name !== 'STTError') {
-        notice('unreadable');
+        messages.say('unreadable');
     } else {
-        notice(has(error.code) ? error.code : 'refused', values, error.code === 'insecure_origin' ? null : way);
+        messages.say(has(error.code) ? error.code : 'refused', values, error.code === 'insecure_origin' ? null : way);
     }
 }
 
@@ -153,27 +135,27 @@ function follow(started) {
     activity = started;
     isSpeech = isWaiting = false;
     lastError = null;
-    dismiss();
+    messages.dismiss();
     const target = /** @type {EventTarget} */ (started);
     on(target, started, {
         session: (session) => {
             isReachable = true;
             isWaiting = false;
             transcript.begin(session, base);
-            dismiss();
+            messages.dismiss();
             listenTo(session, started);
         },
         waiting: ({ code }) => {
             isWaiting = true;
             const key = code === 'too_many_sessions' ? 'waiting_for_place' : 'waiting_for_server';
-            notice(key, {}, { label: 'stop_waiting', action: () => started.cancel() });
+            messages.say(key, {}, { label: 'stop_waiting', action: () => started.cancel() });
         },
         refused: () => {
-            notice('buffer_full');
+            messages.say('buffer_full');
             finish(started);
         },
         unplugged: () => {
-            notice('microphone_ended');
+            messages.say('microphone_ended');
             finish(started);
         },
         progress: () => {},
@@ -197,8 +179,8 @@ function listenTo(session, started) {
         reopened: () => {
             isSpeech = false;
             transcript.interim('');
-            notice('reopened');
-            setTimeout(() => shown?.key === 'reopened' && dismiss(), REOPENED_SECONDS * 1000);
+            messages.say('reopened');
+            setTimeout(() => messages.key === 'reopened' && messages.dismiss(), REOPENED_SECONDS * 1000);
         },
     });
 }
@@ -219,9 +201,8 @@ function on(target, started, reactions) {
 
 /** @param {Recording | FileUpload} started @param {import('./recording.js').Phase} phase */
 function onPhase(started, phase) {
-    if (phase === 'running') stayAwake();
+    awake.keep(phase === 'running' || phase === 'finishing');
     if (phase !== 'over') return;
-    wakeLock?.release();
     isSpeech = isTalk = isHeld = isWaiting = false;
     transcript.interim('');
     meter.clear();
@@ -236,19 +217,19 @@ function owes() {
 /** A stream that is cut and comes back at once is not worth a word. @param {Recording | FileUpload} started @param {boolean} online */
 function onConnection(started, online) {
     isReachable = online;
-    if (online && shown?.key.startsWith('away')) dismiss();
+    if (online && messages.key?.startsWith('away')) messages.dismiss();
     if (online || started instanceof FileUpload) return;
     setTimeout(() => {
         const { session, phase } = started;
         if (phase === 'over' || started !== activity || !session || session.online || session.failure) return;
-        notice(phase === 'running' ? 'away' : 'away_at_end');
+        messages.say(phase === 'running' ? 'away' : 'away_at_end');
         render();
     }, CUT_SECONDS * 1000);
 }
 
 /** An `error` event: the session goes on, or tells how it ended. @param {import('./stt-wire.js').JSONObject} error */
 function onError({ code, recoverable, engine, message }) {
-    if (recoverable) notice(has(code) ? code : 'refused', { engine, detail: message });
+    if (recoverable) messages.say(has(code) ? code : 'refused', { engine, detail: message });
     else lastError = { code, detail: message };
 }
 
@@ -263,13 +244,13 @@ function onFailed(started, error) {
     const { reason } = error.document;
     const values = { seconds, detail: detail ?? error.message, reason: has(reason) ? text(reason) : reason };
     const way = { label: error.retryable ? 'again' : 'go_on', action: () => goOn(started) };
-    notice(has(code) ? code : own, values, way);
+    messages.say(has(code) ? code : own, values, way);
 }
 
 /** Have the session try again, as a person wants it. @param {Recording} started */
 function goOn(started) {
     lastError = null;
-    dismiss();
+    messages.dismiss();
     started.session?.resume();
     if (started.phase === 'over') finish(started);
     render();
@@ -287,7 +268,7 @@ async function record() {
     try {
         await recording.open();
     } catch (error) {
-        if (recording.isCancelled) dismiss();
+        if (recording.isCancelled) messages.dismiss();
         else explain(error, record);
     }
     render();
@@ -320,15 +301,15 @@ function flush() {
     if (!(activity instanceof Recording) || activity.phase === 'over') return;
     activity.flush().catch((error) => {
         // what ends the session, or the recording, is told elsewhere
-        if (error.code === 'not_found') notice('refused', { detail: error.message });
+        if (error.code === 'not_found') messages.say('refused', { detail: error.message });
     });
 }
 
 /** @param {File | undefined} file */
 async function transcribe(file) {
     if (!file) return;
-    if (activity && activity.phase !== 'over') return notice('one_at_a_time');
-    if (!file.size || !AUDIO.test(file.type)) return notice('no_audio', { name: file.name });
+    if (activity && activity.phase !== 'over') return messages.say('one_at_a_time');
+    if (!file.size || !AUDIO.test(file.type)) return messages.say('no_audio', { name: file.name });
     if (!transcript.isEmpty && !confirm(text('clear_first'))) return;
     clear();
     const upload = new FileUpload(client, settings.config, file);
@@ -337,7 +318,7 @@ async function transcribe(file) {
         await upload.open();
     } catch (error) {
         if (!upload.isCancelled) explainFile(error, () => transcribe(file));
-        else dismiss();
+        else messages.dismiss();
     }
     render();
 }
@@ -346,9 +327,9 @@ async function transcribe(file) {
 function explainFile(error, again) {
     const way = { label: 'again', action: again };
     const { code } = lastError ?? {};
-    if (code === 'undecodable_audio') notice(code, lastError ?? {});
-    else if (has(code)) notice(code, lastError ?? {}, way);
-    else if (error.code === 'session_lost') notice('file_lost', {}, way);
+    if (code === 'undecodable_audio') messages.say(code, lastError ?? {});
+    else if (has(code)) messages.say(code, lastError ?? {}, way);
+    else if (error.code === 'session_lost') messages.say('file_lost', {}, way);
     else explain(error, again);
 }
 
@@ -364,46 +345,8 @@ function clear() {
     transcript.clear();
     activity = null;
     base = 0;
-    dismiss();
+    messages.dismiss();
     render();
-}
-
-async function stayAwake() {
-    try {
-        wakeLock = await navigator.wakeLock?.request('screen');
-    } catch {
-        return; // battery saving: then the screen may go dark
-    }
-    if (activity?.phase === 'over') wakeLock?.release();
-}
-
-// --- the text, taken away -------------------------------------------------------------------------------------------
-
-async function copy() {
-    const words = transcript.text();
-    try {
-        await navigator.clipboard.writeText(words);
-    } catch {
-        copyBySelection(); // without https there is no clipboard
-    }
-    $('copy').textContent = text('copied');
-    setTimeout(() => ($('copy').textContent = text('copy')), 2000);
-}
-
-function copyBySelection() {
-    const selection = getSelection();
-    selection?.selectAllChildren($('finals'));
-    document.execCommand('copy');
-    selection?.removeAllRanges();
-}
-
-/** @param {'txt' | 'srt' | 'vtt' | 'json'} format */
-async function download(format) {
-    const link = document.createElement('a');
-    link.href = URL.createObjectURL(new Blob([await transcript.file(format)], { type: 'text/plain;charset=utf-8' }));
-    link.download = `transcript.${format}`;
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 10_000); // not every browser has it at once
 }
 
 // --- the server -----------------------------------------------------------------------------------------------------
@@ -412,7 +355,7 @@ async function loadInfo() {
     try {
         info = await client.info();
         isReachable = true;
-        if (remedy === loadInfo) dismiss(); // whatever else is said stays
+        if (messages.remedy === loadInfo) messages.dismiss(); // whatever else is said stays
     } catch (error) {
         explain(error, loadInfo);
     }
@@ -427,9 +370,11 @@ $('record').onclick = (/** @type {MouseEvent} */ { detail: clicks }) => {
     press();
 };
 listenForTalk($('talk'), { isHoldable, hold, release, flush });
-$('remedy').onclick = () => $('remedy').getAttribute('aria-disabled') !== 'true' && remedy?.();
-$('dismiss').onclick = dismiss;
-$('copy').onclick = copy;
+$('copy').onclick = async () => {
+    await copy(transcript.text(), $('finals'));
+    $('copy').textContent = text('copied');
+    setTimeout(() => ($('copy').textContent = text('copy')), 2000);
+};
 $('clear').onclick = () => {
     if (!confirm(text('clear_first'))) return;
     $('record').focus();
@@ -443,33 +388,20 @@ $('key').onchange = () => {
     client = new STTClient(server, { apiKey: $('key').value || undefined });
     loadInfo();
 };
-for (const button of all('[data-format]')) button.onclick = () => download(button.dataset.format);
+for (const button of all('[data-format]')) {
+    button.onclick = async () => save(await transcript.file(button.dataset.format), button.dataset.format);
+}
 for (const button of all('[data-language]')) {
     button.onclick = () => {
         speak(button.dataset.language);
         settings.fill(info?.engines);
-        shown?.again();
+        messages.translate();
         render();
     };
 }
 
-addEventListener('dragover', (event) => {
-    if (!event.dataTransfer?.types.includes('Files')) return;
-    event.preventDefault();
-    $('drop').hidden = false;
-});
-addEventListener('dragleave', (event) => {
-    if (!event.relatedTarget) $('drop').hidden = true;
-});
-addEventListener('drop', (event) => {
-    event.preventDefault();
-    $('drop').hidden = true;
-    transcribe(event.dataTransfer?.files[0]);
-});
+listenForDrop($('drop'), transcribe);
 for (const type of ['online', 'offline']) addEventListener(type, render);
-document.addEventListener('visibilitychange', () => {
-    if (!document.hidden && activity?.phase === 'running') stayAwake(); // a hidden page loses the lock
-});
 addEventListener('beforeunload', (event) => {
     if ((activity && activity.phase !== 'over') || owes()) event.preventDefault();
 });

@@ -1,5 +1,9 @@
 import { EventStream } from './event-stream.js';
+import { delaySeconds } from './retry.js';
+import { Signal } from './stt-wire.js';
 import { Upload } from './upload.js';
+
+const FINISH_SECONDS = 90; // longer than a server waits for the last finals
 
 /** @typedef {import('./stt-wire.js').JSONObject} JSONObject */
 
@@ -81,6 +85,26 @@ export class ServerSession {
     /** @returns {Promise<JSONObject>} the session as the server sees it */
     async state() {
         return (await this.request('GET')).document;
+    }
+
+    /**
+     * Have the server recognise what is left. Raises what `onRefused` raises.
+     * @param {object} react
+     * @param {() => boolean} react.isOver whether it is not worth asking any more
+     * @param {(error: unknown) => Promise<void>} react.onRefused waits for what makes another try worth it
+     * @returns {Promise<JSONObject | null>} the whole transcript; null: it was over before
+     */
+    async finish({ isOver, onRefused }) {
+        while (!isOver()) {
+            try {
+                const { status, document } = await this.request('DELETE', '', { seconds: FINISH_SECONDS });
+                if (document.segments && status === 200) return isOver() ? null : document;
+                await new Signal().wait(delaySeconds(1)); // 202: it still recognises
+            } catch (error) {
+                await onRefused(error);
+            }
+        }
+        return null;
     }
 
     /**

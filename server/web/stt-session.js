@@ -4,13 +4,12 @@ import { indexFirst } from './mp4-index.js';
 import { Reach } from './reach.js';
 import { Reopening } from './reopening.js';
 import { Results } from './results.js';
-import { delaySeconds, Retry } from './retry.js';
+import { Retry } from './retry.js';
 import { ServerSession } from './server-session.js';
 import { actionOnEnd } from './stt-codes.js';
 import { closed, Emitter, Signal, STTError } from './stt-wire.js';
 import { formatted } from './transcript-formats.js';
 
-const FINISH_SECONDS = 90; // longer than a server waits for the last finals
 const LAST_EVENTS_SECONDS = 5;
 
 /** @typedef {import('./stt-wire.js').JSONObject} JSONObject */
@@ -286,6 +285,7 @@ export class STTSession extends Emitter {
     /** @returns {Promise<Transcript | null>} null: the server has lost the session */
     async #finishOnServer() {
         const document = await this.#askForEnd();
+        if (this.status === 'closed') throw closed();
         if (!this.#isEndTold && !this.#lost && document) await this.#endTold.wait(LAST_EVENTS_SECONDS);
         if (this.failure) throw this.failure;
         if (!document || this.#lost) return null;
@@ -298,22 +298,19 @@ export class STTSession extends Emitter {
     /** @returns {Promise<JSONObject | null>} null: the server has lost the session */
     async #askForEnd() {
         const retry = new Retry();
-        while (!this.#lost) {
-            if (this.failure) throw this.failure;
-            if (this.status === 'closed') throw closed();
-            try {
-                const { status, document } = await this.#current.request('DELETE', '', { seconds: FINISH_SECONDS });
-                this.#reached('upload', true);
-                if (document.segments && status === 200) return document;
-                await this.#tryAgain.wait(delaySeconds(1)); // 202: it still recognises
-            } catch (error) {
-                await this.#recover(error, retry).catch((final) => {
-                    this.#fail(final);
-                    throw final;
-                });
-            }
+        const current = this.#current;
+        const isGone = () => this.#lost !== null || this.#current !== current;
+        try {
+            return await current.finish({
+                isOver: () => isGone() || this.status === 'failed' || this.status === 'closed',
+                onRefused: async (error) => {
+                    if (!isGone()) await this.#recover(error, retry);
+                },
+            });
+        } catch (error) {
+            this.#fail(error);
+            throw error;
         }
-        return null;
     }
 
     /** Of a session that was lost after everything was recognised. @param {string} reason */

@@ -56,6 +56,17 @@ export declare class ServerSession {
     /** @returns {Promise<JSONObject>} the session as the server sees it */
     state(): Promise<JSONObject>;
     /**
+     * Have the server recognise what is left. Raises what `onRefused` raises.
+     * @param {object} react
+     * @param {() => boolean} react.isOver whether it is not worth asking any more
+     * @param {(error: unknown) => Promise<void>} react.onRefused waits for what makes another try worth it
+     * @returns {Promise<JSONObject | null>} the whole transcript; null: it was over before
+     */
+    finish({ isOver, onRefused }: {
+        isOver: () => boolean;
+        onRefused: (error: unknown) => Promise<void>;
+    }): Promise<JSONObject | null>;
+    /**
      * Ask once for something of the session. Raises `STTError`.
      * @param {string} method @param {string} [below] its path @param {import('./stt-wire.js').RequestOptions} [options]
      */
