@@ -2,6 +2,8 @@
 
 import ast
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +20,7 @@ VERSION = "server"  # the package itself: its version and nothing else
 BROAD_EXCEPTS = {
     "server.stt_service",  # the session barrier
     "server.engines.base",  # an engine that cannot even tell its status
+    "server.routes.hot",  # the error handler of the routes that FastAPI does not see
     "server.engines.local.workers",  # nothing is handled there: whoever waits for the result gets it
 }
 PURE = (
@@ -130,6 +133,38 @@ def test_pure_modules_know_no_event_loop() -> None:
     ):
         source = ast.unparse(TREES[module])
         assert "import asyncio" not in source, module
+
+
+NATIVE = {"numpy", "vosk", "ctranslate2", "faster_whisper", "kiwipiepy", "onnxruntime", "av"}
+WITHOUT_NATIVE_LIBRARY = (
+    "server.engines.base",
+    *(f"server.engines.local.{name}" for name in ("agreement", "keywords", "phantom", "transcription", "two_pass")),
+    *(f"server.engines.speech.{name}" for name in ("endpointing", "frames")),
+    *(f"server.engines.deepgram.{name}" for name in ("breaker", "flushing", "messages", "outgoing", "utterances")),
+    *(f"server.engines.{name}" for name in ("registry", "local.settings", "deepgram.settings")),
+)
+
+
+@pytest.mark.parametrize("module", WITHOUT_NATIVE_LIBRARY)
+def test_a_pure_module_needs_no_native_library(module: str) -> None:
+    needed = {
+        (name or "").split(".")[0]
+        for each in reachable(module)
+        for node in ast.walk(TREES[each])
+        for name in (
+            [node.module]
+            if isinstance(node, ast.ImportFrom)
+            else [alias.name for alias in node.names]
+            if isinstance(node, ast.Import)
+            else []
+        )
+    }
+    assert not needed & NATIVE
+
+
+def test_pure_modules_are_imported_where_there_is_no_native_library() -> None:
+    program = f"import sys; sys.modules.update(dict.fromkeys({NATIVE!r})); import {', '.join(WITHOUT_NATIVE_LIBRARY)}"
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
 
 
 # --- sizes and habits -----------------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ from server.settings import Settings
 
 log = logging.getLogger("stt.service")
 
-AUDIO_WAIT_SECONDS = 60.0
+FOREVER = float("inf")
 FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS = 0.1, 4.0
 NOT_OURS = (LeaseLost, SessionNotFound, SessionEnded)
 """Who owns the session has changed, or it is over: nothing is left to be done here."""
@@ -165,7 +165,7 @@ class SessionRecognition:
     async def read_audio(self, decoder: AudioDecoder, flushed: int) -> AudioSlice:
         """The next audio of the session, up to the next mark behind ``flushed``."""
         return await self._log.read_audio(
-            self._lease, decoder.position, decoder.seconds, decoder.slice_bytes, AUDIO_WAIT_SECONDS, flushed
+            self._lease, decoder.position, decoder.seconds, decoder.slice_bytes, FOREVER, flushed
         )
 
     def count_audio(self, seconds: float) -> None:

@@ -9,8 +9,10 @@ from server.audio.formats import seconds_ahead
 from server.errors import UnsupportedType, invalid
 from server.models import AudioUploadRequest
 from server.routes import bodies
-from server.routes.hot import HotRequest
+from server.routes.hot import Answer, HotRequest
 from server.session_log.base import SessionState
+
+JSON = (b"content-type", b"application/json")
 
 
 async def upload_audio(request: HotRequest) -> Response:
@@ -50,4 +52,4 @@ def _accepted(state: SessionState, received: int, chunk_id: str | int | None) ->
         "offset": state.offset,
         "buffered_seconds": ahead,
     }
-    return Response(to_json(answer), 200, {"Upload-Offset": str(state.offset)}, "application/json")
+    return Answer(to_json(answer), JSON, (b"upload-offset", b"%d" % state.offset))

@@ -2,6 +2,7 @@
 the handler does. ``server.routes.openapi`` describes them by hand.
 """
 
+import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -10,18 +11,19 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import Response
-from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from server.errors import RequestError
-from server.routes.problems import method_not_allowed, on_unforeseen, problem_of
+from server.routes.problems import method_not_allowed, problem_of, unforeseen
 from server.settings import Settings
 from server.streaming_manager import StreamingSessionManager
+
+log = logging.getLogger("stt.routes")
 
 PATH = re.compile(r"^/sessions/([^/]+)/(audio|stream)$")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class HotRequest:
     """One of these requests. ``headers``: names in lower case, the last value of each."""
 
@@ -31,6 +33,16 @@ class HotRequest:
     headers: Mapping[str, str]
     manager: StreamingSessionManager
     settings: Settings
+
+
+class Answer(Response):
+    """A response whose headers are bytes already. ``headers``: without the length."""
+
+    def __init__(self, body: bytes, *headers: tuple[bytes, bytes]) -> None:
+        self.status_code = 200
+        self.background = None
+        self.body = body
+        self.raw_headers = [(b"content-length", b"%d" % len(body)), *headers]
 
 
 Handler = Callable[[HotRequest], Awaitable[Response]]
@@ -46,8 +58,7 @@ class HotRoutes:
     def __init__(self, app: ASGIApp, handlers: Mapping[str, tuple[str, Handler]], cors: Mapping[str, Any]) -> None:
         self._app = app
         self._handlers = handlers
-        self._for_all = ServerErrorMiddleware(self._answer, handler=on_unforeseen)
-        self._for_browsers = CORSMiddleware(self._for_all, **cors)
+        self._for_browsers = CORSMiddleware(self._answer, **cors)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or _found(scope) is None:
@@ -55,7 +66,7 @@ class HotRoutes:
         elif any(name == b"origin" for name, _ in scope["headers"]):
             await self._for_browsers(scope, receive, send)
         else:
-            await self._for_all(scope, receive, send)
+            await self._answer(scope, receive, send)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         found = _found(scope)
@@ -72,6 +83,9 @@ class HotRoutes:
                 response = method_not_allowed(method)
         except RequestError as exc:
             response = problem_of(exc)
+        except Exception as exc:  # noqa: BLE001 - the error handler of these routes
+            log.error("%s %s: unforeseen", scope["method"], name, exc_info=exc)
+            response = unforeseen()
         await response(scope, receive, send)
 
 

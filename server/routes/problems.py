@@ -67,4 +67,8 @@ async def on_http_exception(request: Request, error: Exception) -> Response:
 
 
 async def on_unforeseen(request: Request, error: Exception) -> Response:
+    return unforeseen()
+
+
+def unforeseen() -> Response:
     return problem(500, "internal_error", "Something went wrong here. The log of the server says more.")

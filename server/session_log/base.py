@@ -9,7 +9,7 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from server.errors import TooManySessions
 from server.models import EventType, SessionConfig, SessionStatus
@@ -76,8 +76,7 @@ class Lease:
     engine: str = field(default="", compare=False)
 
 
-@dataclass(frozen=True, slots=True)
-class SessionState:
+class SessionState(NamedTuple):
     """A snapshot of everything about a session but its bytes and events.
 
     ``offset`` is the next expected byte of the upload, ``taken`` how far the recognizer has read, ``head`` the first
@@ -97,8 +96,7 @@ class SessionState:
     head: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class AudioSlice:
+class AudioSlice(NamedTuple):
     """Bytes of the upload from ``offset`` on.
 
     ``mark``: the offset of a mark that is reached with them. ``finished``: nothing comes after them.
@@ -110,8 +108,7 @@ class AudioSlice:
     mark: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class NewEvent:
+class NewEvent(NamedTuple):
     """An event to be appended. ``body``: its data as JSON; the log keeps it as it is. ``timestamp``: Unix seconds."""
 
     type: EventType
@@ -119,8 +116,7 @@ class NewEvent:
     timestamp: float
 
 
-@dataclass(frozen=True, slots=True)
-class LoggedEvent:
+class LoggedEvent(NamedTuple):
     """An event as the log has it; ``id`` is its number, 0 for an event that is in no log."""
 
     id: int
@@ -143,7 +139,8 @@ class SessionLog(AbstractAsyncContextManager["SessionLog"], Protocol):
 
     ``after`` is an event's id and means "what comes behind it"; ``offset`` is a place between two bytes of an upload.
     Waiting methods return early when there is something, and an empty answer when there was nothing for ``wait``
-    seconds. Methods that take a lease raise :class:`LeaseLost` when it is no longer the newest one.
+    seconds, which may be infinite. Methods that take a lease raise :class:`LeaseLost` when it is not the newest one any
+    more.
     """
 
     durable: bool

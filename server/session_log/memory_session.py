@@ -18,6 +18,8 @@ from server.session_log.base import (
     SessionState,
 )
 
+FOREVER = float("inf")
+
 
 class Signal:
     """Calls wait for a change, each until a deadline of its own. A future and a timer cost less than a task."""
@@ -34,16 +36,17 @@ class Signal:
         self._waiting = set()
 
     async def wait(self, deadline: float) -> bool:
-        """Whether there is a change before ``deadline``, a time of the event loop."""
+        """Whether there is a change before ``deadline``, a time of the event loop; infinite: there will be."""
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[bool] = loop.create_future()
         waiting = self._waiting
         waiting.add(waiter)
-        timer = loop.call_at(deadline, _settle, waiter, False)
+        timer = loop.call_at(deadline, _settle, waiter, False) if deadline < FOREVER else None
         try:
             return await waiter
         finally:
-            timer.cancel()
+            if timer is not None:
+                timer.cancel()
             waiting.discard(waiter)
 
 

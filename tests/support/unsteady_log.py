@@ -1,11 +1,12 @@
 """A session log that is away now and then, as one across a network is."""
 
-import random
+from random import Random
 from typing import Any
 
 from server.errors import LogUnavailable
 from server.session_log.memory import MemorySessionLog
 
+CHANCE = Random(5)
 METHODS = frozenset(
     {
         "append_audio",
@@ -34,7 +35,7 @@ class UnsteadyLog(MemorySessionLog):
     refused = 0
 
     def __getattribute__(self, name: str) -> Any:
-        if name in METHODS and (self.away or random.random() < self.share):
+        if name in METHODS and (self.away or CHANCE.random() < self.share):
             self.refused += 1
             return _refuse
         return super().__getattribute__(name)
