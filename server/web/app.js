@@ -27,23 +27,17 @@ const awake = new Awake();
 const messages = new Notice({ box: $('notice'), remedy: $('remedy'), dismiss: $('dismiss'), next: $('record') });
 const settings = new Settings({ language: $('language'), engine: $('engine') });
 let client = new STTClient(server, { apiKey: recall('key') ?? undefined });
-/** @type {import('./stt-wire.js').JSONObject | null} */
-let info = null;
-/** @type {boolean | null} not known yet */
-let isReachable = null;
-/** @type {Recording | FileUpload | null} */
-let activity = null;
+let info = /** @type {import('./stt-wire.js').JSONObject | null} */ (null);
+let isReachable = /** @type {boolean | null} */ (null); // not known yet
+let activity = /** @type {Recording | FileUpload | null} */ (null);
 let base = 0; // seconds of the whole at which the activity begins
 let isTalk = false; // push-to-talk: what is said while nothing is held is left out
 let isHeld = false;
 let isWaiting = false;
 let isSpeech = false;
-/** @type {import('./stt-wire.js').JSONObject | null} the newest `error` event that ends a session */
-let lastError = null;
+let lastError = /** @type {import('./stt-wire.js').JSONObject | null} */ (null); // the newest one that ends a session
 
 const elapsed = () => base + (activity?.seconds ?? 0);
-
-// --- what the page says ---------------------------------------------------------------------------------------------
 
 /** Clear words for what went wrong. @param {any} error @param {() => void} [again] */
 function explain(error, again) {
@@ -126,8 +120,6 @@ function renderProgress(phase) {
     bar.value = file.fraction;
     output.textContent = `${Math.floor(file.fraction * 100)} %`;
 }
-
-// --- what goes on ---------------------------------------------------------------------------------------------------
 
 /** Have the page follow an activity to its end. @param {Recording | FileUpload} started */
 function follow(started) {
@@ -349,8 +341,6 @@ function clear() {
     render();
 }
 
-// --- the server -----------------------------------------------------------------------------------------------------
-
 async function loadInfo() {
     try {
         info = await client.info();
@@ -362,8 +352,6 @@ async function loadInfo() {
     settings.fill(info?.engines);
     render();
 }
-
-// --- the controls ---------------------------------------------------------------------------------------------------
 
 $('record').onclick = (/** @type {MouseEvent} */ { detail: clicks }) => {
     if (clicks) $('record').blur(); // after a click Space and Enter are for what is said

@@ -151,7 +151,10 @@ export class STTSession extends Emitter {
         this.#work.fire();
         while (!this.#transcript) {
             await this.#untilWaiting(0);
-            this.#transcript = this.#lost ? this.#lastTranscript(this.#lost) : await this.#finishOnServer();
+            const seconds = this.#audio.seconds(this.#audio.end);
+            this.#transcript = this.#lost
+                ? this.#results.last(this.id, this.#lost, seconds)
+                : await this.#finishOnServer();
         }
         this.#stop('ended');
         return this.#transcript;
@@ -211,8 +214,6 @@ export class STTSession extends Emitter {
     unrecognized() {
         return this.#audio.unaccounted();
     }
-
-    // --- audio up ---------------------------------------------------------------------------------------------------
 
     #start() {
         globalThis.addEventListener?.('online', this.#onOnline);
@@ -280,8 +281,6 @@ export class STTSession extends Emitter {
         }
     }
 
-    // --- the end ----------------------------------------------------------------------------------------------------
-
     /** @returns {Promise<Transcript | null>} null: the server has lost the session */
     async #finishOnServer() {
         const document = await this.#askForEnd();
@@ -313,13 +312,6 @@ export class STTSession extends Emitter {
         }
     }
 
-    /** Of a session that was lost after everything was recognised. @param {string} reason */
-    #lastTranscript(reason) {
-        return this.#results.last(this.id, reason, this.#audio.seconds(this.#audio.end));
-    }
-
-    // --- events down ------------------------------------------------------------------------------------------------
-
     #listen() {
         this.#isEndTold = false;
         this.#current.listen();
@@ -350,8 +342,6 @@ export class STTSession extends Emitter {
         if (isWanted || action === 'reopen') return;
         this.#fail(new STTError('session_ended', `The session has ended: ${reason}.`, { document: { reason } }));
     }
-
-    // --- another session --------------------------------------------------------------------------------------------
 
     /** The server's session is no more. @param {string} reason */
     #lose(reason) {
@@ -398,8 +388,6 @@ export class STTSession extends Emitter {
             },
         });
     }
-
-    // --- all of it --------------------------------------------------------------------------------------------------
 
     #goesOn() {
         return this.status === 'open' || this.status === 'finishing';
