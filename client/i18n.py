@@ -65,8 +65,8 @@ TEXTS: dict[str, tuple[str, str]] = {
         "There is no speech server at this address.",
     ),
     "problem_too_many_sessions": (
-        "서버에 빈 자리가 없습니다. 잠시 뒤에 다시 시도하세요.",
-        "The server is full. Please try again in a moment.",
+        "서버에 빈 자리가 없습니다.",
+        "The server is full.",
     ),
     "problem_draining": (
         "서버가 종료되는 중입니다. 잠시 뒤에 다시 시도하세요.",
@@ -179,8 +179,8 @@ TEXTS: dict[str, tuple[str, str]] = {
         "The server has been away for so long that no more can be kept.",
     ),
     "mic_too_many_sessions": (
-        "서버에 빈 자리가 없습니다. 잠시 뒤에 다시 시도하세요.",
-        "The server is full. Please try again in a moment.",
+        "서버에 빈 자리가 없습니다.",
+        "The server is full.",
     ),
     "mic_session_refused": ("서버가 세션을 받아들이지 않았습니다.", "The server refused the session."),
 }

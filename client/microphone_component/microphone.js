@@ -1,17 +1,20 @@
-// The microphone of the Streamlit app: a button, a level, and what is being said.
+// The microphone of the Streamlit app: a button, a level, and what is being said. The recording itself is the speech
+// server's own stt-client.js, so that there is one copy of it.
 
-import { Recording } from './recording.js';
 import { connect, setValue } from './streamlit.js';
 
 const SHOWN_WAITING_SECONDS = 2;
 const LOUD = 0.25; // RMS of someone who speaks right into the microphone
 
-const element = (id) => document.getElementById(id);
+const element = (/** @type {string} */ id) => /** @type {any} */ (document.getElementById(id));
+/** @type {any} */
 let args = null;
 let attempts = 0;
-/** idle → starting → recording → finishing → idle */
+/** @type {'idle' | 'starting' | 'recording' | 'finishing'} */
 let state = 'idle';
+/** @type {import('../../server/web/recording.js').Recording | null} */
 let recording = null;
+let started = 0;
 
 connect((received) => {
     args = received;
@@ -24,7 +27,7 @@ connect((received) => {
 element('toggle').addEventListener('click', () => {
     if (state === 'idle') start();
     else if (state === 'recording') finish();
-    else if (state === 'finishing') giveUp();
+    else giveUp();
 });
 
 window.addEventListener('beforeunload', (event) => {
@@ -37,16 +40,23 @@ async function start() {
     say('live', '');
     const { server_url: url, api_key: apiKey, config } = args;
     try {
-        recording = await Recording.prepare(await library(url), url, { apiKey }, config);
+        const { Recording, STTClient } = await library(url);
+        recording = new Recording(new STTClient(url, { apiKey }), config);
         listenTo(recording, url);
         await recording.open();
+        started = Date.now();
         become('recording');
     } catch (error) {
-        await fail(error);
+        if (recording?.isCancelled) stop();
+        else await fail(error);
     }
 }
 
-/** The server's own module; a browser remembers one that failed to load by its address. */
+/**
+ * The server's own module; a browser remembers one that failed to load by its address.
+ * @param {string} url
+ * @returns {Promise<typeof import('../../server/web/stt-client.js')>}
+ */
 async function library(url) {
     const address = `${url}/web/stt-client.js${attempts++ ? `?try=${attempts}` : ''}`;
     try {
@@ -58,37 +68,73 @@ async function library(url) {
     }
 }
 
+/** @param {import('../../server/web/recording.js').Recording} current @param {string} url */
 function listenTo(current, url) {
-    const on = (type, act) => current.addEventListener(type, ({ detail }) => current === recording && act(detail));
-    on('session', (id) => setValue({ session_id: id, server_url: url }));
-    on('restarted', () => say('problem', args.texts.restarted));
-    on('token', ({ text }) => say('live', text));
-    on('final', ({ text }) => {
-        say('live', text); // until the next words come; the transcript has it for good
-        say('said', text);
+    on(current, current, {
+        session: (session) => listenToSession(current, session, url),
+        waiting: ({ code }) => say('problem', args.texts[code] ?? args.texts.server_away),
+        level: showLevel,
+        unplugged: finish,
+        refused: (error) => fail(error),
     });
-    on('speaking', (speaking) => (document.body.dataset.speaking = speaking));
-    on('level', showLevel);
-    on('change', showState);
-    on('unplugged', finish);
-    on('failed', (error) => state !== 'finishing' && fail(error)); // `finish` hears of it by itself
+}
+
+/**
+ * @param {import('../../server/web/recording.js').Recording} current
+ * @param {import('../../server/web/stt-session.js').STTSession} session @param {string} url
+ */
+function listenToSession(current, session, url) {
+    const speaking = (/** @type {boolean} */ isSpeaking) => (document.body.dataset.speaking = `${isSpeaking}`);
+    say('problem', '');
+    setValue({ session_id: session.id, server_url: url });
+    on(session, current, {
+        reopened: ({ sessionId }) => {
+            setValue({ session_id: sessionId, server_url: url });
+            say('problem', args.texts.restarted);
+        },
+        token: ({ text }) => say('live', text),
+        final: ({ text }) => {
+            say('live', text); // until the next words come; the transcript has it for good
+            say('said', text);
+        },
+        speech_start: () => speaking(true),
+        speech_end: () => speaking(false),
+        connection: showState,
+        progress: showState,
+        failed: (error) => state !== 'finishing' && fail(error), // `finish` hears of it by itself
+    });
+}
+
+/**
+ * @param {EventTarget} target @param {unknown} current
+ * @param {Record<string, (detail: any) => void>} reactions by the type of an event
+ */
+function on(target, current, reactions) {
+    for (const [type, react] of Object.entries(reactions)) {
+        target.addEventListener(type, (event) => {
+            if (current === recording) react(/** @type {CustomEvent} */ (event).detail);
+        });
+    }
 }
 
 async function finish() {
     if (state !== 'recording') return;
     become('finishing');
     try {
-        await recording.finish();
+        await recording?.finish();
         stop();
     } catch (error) {
-        if (error.code === 'closed') stop();
+        if (/** @type {any} */ (error).code === 'closed') stop();
         else await fail(error);
     }
 }
 
+/** What the server has recognised so far stays in the app. */
 async function giveUp() {
-    await recording.abandon();
+    const given = recording;
+    if (state === 'starting') return given?.cancel();
     stop();
+    await given?.leave();
 }
 
 function stop() {
@@ -96,23 +142,25 @@ function stop() {
     reset();
 }
 
+/** @param {any} error */
 async function fail(error) {
     const { texts } = args;
     const sentence = texts[error.code] ?? texts.session_refused;
     say('problem', error.code in texts ? sentence : `${sentence} ${error.message}`);
     const failed = recording;
     reset();
-    await failed?.abandon();
+    await failed?.leave();
 }
 
 function reset() {
     recording = null;
-    document.body.dataset.speaking = false;
+    document.body.dataset.speaking = 'false';
     showLevel(0);
     say('live', '');
     become('idle');
 }
 
+/** @param {typeof state} next */
 function become(next) {
     state = next;
     document.body.dataset.state = state;
@@ -122,31 +170,36 @@ function become(next) {
 function showState() {
     if (!args) return;
     const { texts } = args;
-    const labels = { idle: texts.start, starting: texts.start, recording: texts.stop, finishing: texts.give_up };
+    const labels = { idle: texts.start, starting: texts.give_up, recording: texts.stop, finishing: texts.give_up };
     element('toggle').textContent = labels[state];
-    element('toggle').disabled = state === 'starting';
     say('state', sentence(texts));
+    element('toggle').disabled = false;
 }
 
+/** @param {Record<string, string>} texts */
 function sentence(texts) {
-    if (!recording || state === 'starting') return texts[state];
-    const waiting = recording.waitingSeconds;
-    const kept = waiting > SHOWN_WAITING_SECONDS ? texts.kept.replace('{seconds}', Math.round(waiting)) : '';
-    const away = recording.online ? '' : texts.away;
-    const elapsed = state === 'recording' ? clock((Date.now() - recording.started) / 1000) : '';
+    const session = recording?.session;
+    if (!session || state === 'starting') return texts[state];
+    const waiting = session.waitingSeconds;
+    const kept = waiting > SHOWN_WAITING_SECONDS ? texts.kept.replace('{seconds}', `${Math.round(waiting)}`) : '';
+    const away = session.online ? '' : texts.away;
+    const elapsed = state === 'recording' ? clock((Date.now() - started) / 1000) : '';
     return [texts[state], elapsed, away, kept].filter(Boolean).join(' · ');
 }
 
+/** @param {number} level RMS from 0 to 1 */
 function showLevel(level) {
     const percent = Math.round(100 * Math.min(1, Math.sqrt(level / LOUD)));
     element('meter').setAttribute('aria-valuenow', percent);
     element('meter').firstElementChild.style.width = `${percent}%`;
 }
 
+/** @param {string} id @param {string} text */
 function say(id, text) {
     if (element(id).textContent !== text) element(id).textContent = text;
 }
 
+/** @param {number} seconds */
 function clock(seconds) {
     return `${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, '0')}`;
 }

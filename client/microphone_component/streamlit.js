@@ -1,5 +1,6 @@
 // What a Streamlit component says to its page and hears from it.
 
+/** @param {string} type @param {object} [message] */
 function say(type, message = {}) {
     window.parent.postMessage({ isStreamlitMessage: true, type: `streamlit:${type}`, ...message }, '*');
 }
@@ -11,7 +12,7 @@ export function setValue(value) {
 
 /**
  * Begin. `draw` is called with the script's arguments each time it has run; the frame keeps the height of its content.
- * @param {(args: object) => void} draw
+ * @param {(args: any) => void} draw
  */
 export function connect(draw) {
     window.addEventListener('message', ({ data, source }) => {
@@ -26,6 +27,7 @@ export function connect(draw) {
     say('componentReady', { apiVersion: 1 });
 }
 
+/** @param {Record<string, string> | undefined} theme */
 function wear(theme) {
     if (!theme) return;
     const { style } = document.documentElement;
