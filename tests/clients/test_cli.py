@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 
-from client.sources import seconds_until_due, wav_byte_rate
+from stt_client.cli.sources import seconds_until_due, wav_byte_rate
 from tests.support.scripted_server import ScriptedServer, final, problem, scripted_fixture, url_fixture  # noqa: F401
 from tests.support.servers import ROOT, wav_of
 
@@ -56,7 +56,7 @@ async def start(
 ) -> Process:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("STT_")}
     return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "client.cli", *map(str, arguments)),
+        *(sys.executable, "-m", "stt_client.cli", *map(str, arguments)),
         cwd=ROOT,
         stdin=stdin,
         stdout=stdout,
@@ -253,7 +253,7 @@ async def test_a_file_that_is_empty_or_no_wav_is_exit_code_2(url: str, tmp_path:
 
 
 async def test_a_server_that_is_not_there_is_exit_code_3(talk: Path) -> None:
-    code, out, err = await run("http://127.0.0.1:9", talk, "--patience", "0")
+    code, out, err = await run("http://127.0.0.1:9", talk, "--give-up", "0")
     assert (code, out) == (3, "")
     assert err.startswith("stt: The server does not answer") and err.count("\n") == 1
 

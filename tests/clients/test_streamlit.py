@@ -12,10 +12,10 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from client.i18n import TEXTS, TONGUES, Words, tongue_of
-from client.streamlit_sidebar import sentence
-from client.streamlit_state import LiveSession, Problem
-from client.stt_client import RequestRefused, RetryPolicy, STTClient
+from stt_client import RequestRefused, RetryPolicy, STTClient
+from stt_streamlit.i18n import TEXTS, TONGUES, Words, tongue_of
+from stt_streamlit.sidebar import sentence
+from stt_streamlit.state import LiveSession, Problem
 from tests.support.fake_engine import CONFIDENCE, FakeEngine, said, speech
 from tests.support.servers import ROOT, STUCK_SECONDS, run_server, wav_of
 from tests.support.streamlit_talk import NOWHERE, TALK, UTTERANCES, open_session, until
@@ -27,7 +27,7 @@ COMPONENT = ROOT / "client" / "microphone_component"
 @pytest.fixture(autouse=True)
 def single_tries(monkeypatch: pytest.MonkeyPatch) -> None:
     once = RetryPolicy(give_up_seconds=0, first_contact_seconds=0)
-    monkeypatch.setattr("client.streamlit_session.OPENING", once)
+    monkeypatch.setattr("stt_streamlit.session.OPENING", once)
 
 
 @pytest.fixture(autouse=True)

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from client.i18n import Words
-from client.streamlit_charts import arrivals
-from client.streamlit_session import AHEAD_SECONDS, Background, _measure, _upload
-from client.streamlit_state import LiveSession, SessionView
-from client.streamlit_view import shade_percent, transcript_html
-from client.stt_client import Event, ServerUnavailable, SessionState, STTClient
 from server.engines.base import BYTES_PER_SECOND
+from stt_client import Event, ServerUnavailable, SessionState, STTClient
+from stt_streamlit.charts import arrivals
+from stt_streamlit.i18n import Words
+from stt_streamlit.session import AHEAD_SECONDS, Background, _measure, _upload
+from stt_streamlit.state import LiveSession, SessionView
+from stt_streamlit.view import shade_percent, transcript_html
 from tests.support.fake_engine import FakeEngine, said, speech
 from tests.support.servers import STUCK_SECONDS, run_server, wav_of
 from tests.support.streamlit_talk import NOWHERE, TALK, UTTERANCES, open_session, until
@@ -111,7 +111,7 @@ async def test_a_server_that_is_slow_is_given_little_so_that_a_file_can_be_stopp
         async def send(self, pcm: bytes) -> None:
             self.sent += len(pcm)
 
-        async def flush(self) -> None:
+        async def confirmed(self) -> None:
             return
 
         async def finish(self) -> None:

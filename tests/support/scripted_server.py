@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response, Strea
 from starlette.routing import Route
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from client.stt_client import RetryPolicy
+from stt_client import RetryPolicy
 
 QUICK = RetryPolicy(first_seconds=0.001, longest_seconds=0.002, give_up_seconds=10.0)
 
@@ -220,6 +220,11 @@ def abort(request: Request) -> None:
     AbortableProtocol.transports[request.scope["client"]].abort()
 
 
+def abort_all() -> None:
+    for transport in list(AbortableProtocol.transports.values()):
+        transport.abort()
+
+
 def wire_event(session_id: str, event_type: str, data: dict[str, Any]) -> dict[str, Any]:
     return {"event_type": event_type, "data": data, "timestamp": 1.0, "session_id": session_id}
 
@@ -244,11 +249,11 @@ async def serving(scripted: ScriptedServer, port: int = 0) -> AsyncIterator[str]
         try:
             yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         finally:
-            server.should_exit = True
+            server.should_exit = server.force_exit = True  # a client connects anew as soon as it is cut off
             scripted.uploads_open.set()
             scripted.finish_open.set()
-            for transport in list(AbortableProtocol.transports.values()):
-                transport.abort()
+            abort_all()
+    abort_all()
 
 
 @contextmanager
