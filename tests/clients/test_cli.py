@@ -19,7 +19,7 @@ from rich.cells import cell_len
 
 from stt_client.cli.sources import seconds_until_due, wav_byte_rate
 from tests.support.scripted_server import ScriptedServer, final, problem, scripted_fixture, url_fixture  # noqa: F401
-from tests.support.servers import ROOT, wav_of
+from tests.support.servers import CLIENT, ROOT, wav_of
 
 Env = Mapping[str, str]
 NO_ENV: Env = {}
@@ -61,7 +61,7 @@ async def start(
         stdin=stdin,
         stdout=stdout,
         stderr=stderr,
-        env=inherited | {"STT_URL": url, "NO_PROXY": "*"} | dict(env),
+        env=inherited | {"STT_URL": url, "NO_PROXY": "*", "PYTHONPATH": str(CLIENT)} | dict(env),
     )
 
 
@@ -294,7 +294,7 @@ async def test_a_server_that_stops_midway_is_exit_code_1(scripted: ScriptedServe
 def microphone(tmp_path: Path) -> dict[str, str]:
     """The environment of a process with a microphone that has 0.3 s to say."""
     (tmp_path / "sounddevice.py").write_text(FAKE_SOUNDDEVICE)
-    return {"PYTHONPATH": str(tmp_path), "FAKE_RATE": "16000"}
+    return {"PYTHONPATH": f"{tmp_path}{os.pathsep}{CLIENT}", "FAKE_RATE": "16000"}
 
 
 async def test_ctrl_c_on_the_microphone_finishes_and_prints_the_last_final(
@@ -355,6 +355,6 @@ async def test_without_a_microphone_the_exit_code_is_2_and_nothing_is_opened(
     scripted: ScriptedServer, url: str, tmp_path: Path, module: str, complaint: str
 ) -> None:
     (tmp_path / "sounddevice.py").write_text(module)
-    code, _, err = await run(url, env={"PYTHONPATH": str(tmp_path), "FAKE_RATE": "0"})
+    code, _, err = await run(url, env={"PYTHONPATH": f"{tmp_path}{os.pathsep}{CLIENT}", "FAKE_RATE": "0"})
     assert (code, err.count("\n"), complaint in err) == (2, 1, True)
     assert not scripted.sessions

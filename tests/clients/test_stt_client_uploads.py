@@ -141,8 +141,23 @@ async def test_a_session_is_taken_up_by_its_id_where_the_server_stands(scripted:
     assert scripted.newest.audio == b"before after"
 
 
-async def test_a_server_that_lost_confirmed_audio_loses_the_session(scripted: ScriptedServer, url: str) -> None:
+async def test_a_server_that_lost_confirmed_audio_gets_it_again_while_it_is_held(
+    scripted: ScriptedServer, url: str
+) -> None:
     async with STTClient(url, retry=QUICK) as client:
+        session = await client.create_session()
+        await session.send(b"stored ")
+        await session.confirmed()
+        scripted.newest.audio.clear()
+        await session.send(b"next")
+        await session.confirmed()
+    assert scripted.newest.audio == b"stored next"
+
+
+async def test_a_server_that_lost_audio_which_is_not_held_any_more_loses_the_session(
+    scripted: ScriptedServer, url: str
+) -> None:
+    async with STTClient(url, retry=QUICK, held_bytes=0) as client:
         session = await client.create_session()
         await session.send(b"stored")
         await session.confirmed()
