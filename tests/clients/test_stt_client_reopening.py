@@ -1,5 +1,6 @@
 """The SDK with a server that loses sessions: every word once, on one clock, whoever reads."""
 
+import asyncio
 from collections import deque
 from contextlib import aclosing
 from itertools import pairwise
@@ -25,7 +26,7 @@ from tests.support.scripted_server import (  # noqa: F401
     serving_between_runs,
     url_fixture,
 )
-from tests.support.servers import wav_of
+from tests.support.servers import STUCK_SECONDS, wav_of
 
 UTTERANCES = ((1, 2), (3,), (4, 5, 6), (7, 8), (9,))
 TALK = speech(*UTTERANCES, seconds=0.1)
@@ -78,7 +79,7 @@ def test_whenever_the_server_loses_its_sessions_every_word_comes_once_on_one_clo
         @settings(max_examples=40, deadline=None)
         @given(st.lists(st.sampled_from(FAULTS), max_size=12), st.integers(1, 9))
         def check(faults: list[str], pieces: int) -> None:
-            runner.run(talk(faults, pieces))
+            runner.run(asyncio.wait_for(talk(faults, pieces), STUCK_SECONDS / 4))
 
         check()
 

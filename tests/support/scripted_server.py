@@ -73,7 +73,7 @@ class StoredSession:
             if samples[index] > 0:
                 self.words.append({"word": str(samples[index]), "start": seconds, "end": seconds + 0.01})
                 events.append(("token", self.said(seconds)))
-            else:
+            elif self.words:  # times have three digits: an end may be heard again
                 events.append(self.final(seconds + 1 / SAMPLE_RATE))
         return events
 
