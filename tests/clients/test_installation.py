@@ -80,4 +80,7 @@ def test_the_sdk_alone_brings_httpx_and_transcribes(environment: Path, fake_serv
 def test_the_command_without_its_extra_says_what_to_install(environment: Path, tmp_path: Path) -> None:
     done = run([environment / "stt", "talk.wav"], tmp_path)
     assert done.returncode == 2
-    assert done.stderr == 'stt: the command line needs the package rich: pip install "stt-realtime-client[cli]"\n'
+    assert (
+        done.stderr
+        == 'stt: the command line needs the package rich: pip install rich, or "./client[cli]" in the repository\n'
+    )

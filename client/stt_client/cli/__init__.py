@@ -2,7 +2,7 @@
 
 import sys
 
-MISSING = 'stt: the command line needs the package rich: pip install "stt-realtime-client[cli]"\n'
+MISSING = 'stt: the command line needs the package rich: pip install rich, or "./client[cli]" in the repository\n'
 
 
 def main(arguments: list[str] | None = None) -> int:
