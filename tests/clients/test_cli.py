@@ -18,6 +18,7 @@ import pytest
 from rich.cells import cell_len
 
 from stt_client.cli.sources import seconds_until_due, wav_byte_rate
+from tests.support.fake_engine import speech
 from tests.support.scripted_server import ScriptedServer, final, problem, scripted_fixture, url_fixture  # noqa: F401
 from tests.support.servers import CLIENT, ROOT, wav_of
 
@@ -48,6 +49,14 @@ class RawInputStream:
 def talk(tmp_path: Path) -> Path:
     path = tmp_path / "talk.wav"
     path.write_bytes(TALK)
+    return path
+
+
+@pytest.fixture
+def spoken(tmp_path: Path) -> Path:
+    """A recording with words that the scripted server understands."""
+    path = tmp_path / "spoken.wav"
+    path.write_bytes(wav_of(speech((1, 2), (3,), (4, 5), seconds=0.2)))
     return path
 
 
@@ -287,6 +296,19 @@ async def test_a_server_that_stops_midway_is_exit_code_1(scripted: ScriptedServe
     assert (await run(url, talk))[0] == 1
 
 
+async def test_a_session_that_the_server_has_lost_goes_on_with_a_notice(
+    scripted: ScriptedServer, url: str, spoken: Path
+) -> None:
+    scripted.listens = True
+    scripted.upload_faults.extend(["lose session", ""])
+    code, out, err = await run(url, spoken)
+    assert (code, [line.partition("] ")[2] for line in out.splitlines()]) == (0, ["1 2", "3", "4 5"])
+    assert err == "stt: The session goes on in a new one from 0:00.0 on: session_not_found.\n"
+    scripted.upload_faults.extend(["lose session", ""])
+    code, out, err = await run(url, spoken, "--quiet", "--format", "text")
+    assert (code, out, err) == (0, "1 2\n3\n4 5\n", "")
+
+
 # --- microphone and Ctrl-C ------------------------------------------------------------------------------------------
 
 
@@ -309,6 +331,29 @@ async def test_ctrl_c_on_the_microphone_finishes_and_prints_the_last_final(
     assert err.splitlines()[0] == "stt: Listening; Ctrl-C ends."
     assert scripted.newest.audio == b"".join(bytes([n, 0]) * 1600 for n in range(3))
     assert scripted.newest.config == {"sample_rate": 16000, "encoding": "linear16"}
+
+
+async def test_enter_asks_for_the_final_of_what_was_said_so_far(
+    scripted: ScriptedServer, url: str, microphone: dict[str, str]
+) -> None:
+    scripted.listens = True  # the blocks of the microphone are words without an end
+    keys, terminal = open_terminal(columns=80)
+    process = await start(url, stdin=terminal, env=microphone)
+    assert process.stdout and process.stderr
+    assert (await process.stderr.readline()).decode() == (
+        "stt: Listening; Enter asks for what was said so far; Ctrl-C ends.\n"
+    )
+    await scripted.upload_waits.wait()
+    os.write(keys, b"\n")
+    assert (await process.stdout.readline()).decode().startswith("[0:00.")
+    process.send_signal(signal.SIGINT)
+    await process.stdout.read()
+    assert await process.wait() == 0
+    assert [
+        event["data"].get("flushed") is not None for event in scripted.newest.events if event["event_type"] == "final"
+    ]
+    os.close(keys)
+    os.close(terminal)
 
 
 async def test_a_second_ctrl_c_leaves_at_once(scripted: ScriptedServer, url: str, microphone: dict[str, str]) -> None:

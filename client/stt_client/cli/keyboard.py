@@ -37,6 +37,11 @@ def _is_ours() -> bool:
     """A process in the background that reads its terminal is stopped by it."""
     try:
         terminal = sys.stdin.fileno()
-        return os.isatty(terminal) and (not hasattr(os, "tcgetpgrp") or os.tcgetpgrp(terminal) == os.getpgrp())
-    except (OSError, ValueError, AttributeError):  # closed, or no terminal of this process
+    except (OSError, ValueError, AttributeError):  # closed, or none at all
         return False
+    if not os.isatty(terminal) or not hasattr(os, "tcgetpgrp"):
+        return os.isatty(terminal)
+    try:
+        return os.tcgetpgrp(terminal) == os.getpgrp()
+    except OSError:  # a terminal that controls some other program, and does not stop this one
+        return True
