@@ -53,7 +53,7 @@ def test_every_code_that_the_server_answers_is_in_the_table(code: str) -> None:
 
 def reasons() -> set[str]:
     """Every constant that the server ends a session with."""
-    found = {AudioError.code}
+    found: set[object] = {AudioError.code}
     for path in (ROOT / "server").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Call):
@@ -75,7 +75,7 @@ def refusal(code: str, **extra: Any) -> Any:
     return problem(STATUS.get(code, 400), code, **extra)
 
 
-def codes(*actions: Action) -> Any:
+def codes(*actions: Action) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("code", [code for code, action in ANSWERS.items() if action in actions])
 
 

@@ -88,4 +88,4 @@ async def test_flushes_of_several_tasks_are_all_answered(scripted: ScriptedServe
     async with STTClient(url, retry=QUICK) as client:
         session = await client.create_session()
         await session.send(HALF)
-        assert await asyncio.gather(session.flush(), session.flush(), session.flush()) == ["1 2"] * 3
+        assert set(await asyncio.gather(session.flush(), session.flush(), session.flush())) == {"1 2"}
