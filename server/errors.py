@@ -1,16 +1,19 @@
-"""Everything that can go wrong, by name. HTTP statuses live here so that ``main`` has one handler.
+"""Everything that can go wrong, by name. HTTP statuses live here so that all routes share one handler.
 
 STTError
  ├── RequestError                 the caller is wrong; nothing was stored
  │    ├── InvalidRequest  422     ├── InvalidJSON  400       ├── InvalidEventId  400
  │    ├── SessionNotFound 404     ├── SessionEnded 409       ├── OffsetMismatch  409
  │    ├── BodyTooLarge    413     ├── UnsupportedType 415    ├── UploadTimeout   408
- │    └── BacklogFull     429     └── TooManySessions 429    └── Draining        503
+ │    ├── BacklogFull     429     ├── TooManySessions 429    └── Draining        503
+ │    └── LogUnavailable  503
  ├── AudioError                   the audio itself cannot be decoded: ends the session
  ├── EngineError                  a recognizer failed; ``retryable`` says whether another try can help
- └── LeaseLost                    another process recognises this session now
+ ├── LeaseLost                    another process recognises this session now
+ └── CannotStart                  the server must not start as it is configured
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 
@@ -39,6 +42,12 @@ class InvalidRequest(RequestError):
     """A field is missing, malformed or impossible. ``errors`` names each one."""
 
     status, code = 422, "invalid_request"
+
+
+def invalid(errors: Mapping[str, str]) -> InvalidRequest:
+    """A refusal that names each field and what is wrong with it."""
+    detail = "; ".join(f"{field}: {reason}" for field, reason in errors.items())
+    return InvalidRequest(detail, errors=[{"field": field, "message": reason} for field, reason in errors.items()])
 
 
 class InvalidJSON(RequestError):
@@ -121,6 +130,15 @@ class Draining(RequestError):
     status, code = 503, "draining"
 
 
+class LogUnavailable(RequestError):
+    """The session log cannot be reached; nothing was stored. Ends no session: both halves try again."""
+
+    status, code = 503, "log_unavailable"
+
+    def __init__(self, detail: str = "The session log does not answer. Nothing was stored; try again.") -> None:
+        super().__init__(detail, retry_after=1)
+
+
 class AudioError(STTError):
     """The uploaded bytes are no audio that can be decoded."""
 
@@ -146,3 +164,9 @@ class LeaseLost(STTError):
     """The session's lease belongs to another owner now; stop without writing anything."""
 
     code = "lease_lost"
+
+
+class CannotStart(STTError):
+    """The server must not start as it is configured; the sentence says why."""
+
+    code = "cannot_start"

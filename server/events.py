@@ -1,62 +1,82 @@
-"""From what a recognizer says to what goes over the wire."""
+"""From what a recognizer says to what is published: events, whose data is the same for every wire. Pure."""
 
-import json
 import time
 from collections.abc import Mapping
 from typing import Any
+
+from pydantic_core import to_json
 
 from server.models import EventType, Final, Interim, Recognition, SessionConfig, SpeechEnded, SpeechStarted, Word
 from server.session_log.base import NewEvent
 
 TIME_DIGITS = 3
 CONFIDENCE_DIGITS = 4
+LEAST_CONFIDENCE = 0.0001
+"""What a confidence is rounded to that would else be none at all."""
 
 
-def recognition_events(session_id: str, recognition: Recognition, config: SessionConfig, engine: str) -> list[NewEvent]:
-    """The events of one recognition: one, or none where there is nothing that the client wants to read."""
+def recognition_events(
+    recognition: Recognition, config: SessionConfig, engine: str, flushed: int | None = None
+) -> list[NewEvent]:
+    """The events of one recognition: one, or none where there is nothing that the client wants to read.
+
+    ``flushed``: offset of the mark that this recognition answers. A final without text answers it in the place of a
+    ``speech_end``.
+    """
+    mark = {} if flushed is None else {"flushed": flushed}
     match recognition:
         case Interim() if config.interim_results:
-            return [wire_event(session_id, EventType.TOKEN, _hypothesis(recognition, config, engine))]
+            return [new_event(EventType.TOKEN, _hypothesis(recognition, config, engine))]
         case Final() if recognition.text:
-            return [wire_event(session_id, EventType.FINAL, _hypothesis(recognition, config, engine))]
+            through = {"through": _time(recognition.through)}
+            return [new_event(EventType.FINAL, _hypothesis(recognition, config, engine) | through | mark)]
+        case Final() if mark:
+            end = {"end": _time(recognition.end), "through": _time(recognition.through)}
+            return [new_event(EventType.SPEECH_END, end | mark)]
         case SpeechStarted():
-            return [wire_event(session_id, EventType.SPEECH_START, {"start": _time(recognition.start)})]
+            return [new_event(EventType.SPEECH_START, {"start": _time(recognition.start)})]
         case SpeechEnded():
-            return [wire_event(session_id, EventType.SPEECH_END, {"end": _time(recognition.end)})]
+            return [new_event(EventType.SPEECH_END, {"end": _time(recognition.end)})]
         case _:
             return []
 
 
-def session_end_event(session_id: str, reason: str) -> NewEvent:
-    return wire_event(session_id, EventType.SESSION_END, {"reason": reason})
+def error_event(code: str, message: str, *, recoverable: bool, **more: str) -> NewEvent:
+    data = {"code": code, "message": message, "recoverable": recoverable, **more}
+    return new_event(EventType.ERROR, data)
 
 
-def wire_event(session_id: str, event_type: EventType, data: Mapping[str, Any]) -> NewEvent:
-    """``{"event_type", "data", "timestamp", "session_id"}`` as JSON, which holds no line break."""
-    event = {"event_type": event_type, "data": data, "timestamp": round(time.time(), 3), "session_id": session_id}
-    return NewEvent(event_type, json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode())
+def session_end_event(reason: str) -> NewEvent:
+    return new_event(EventType.SESSION_END, {"reason": reason})
+
+
+def new_event(event_type: EventType, data: Mapping[str, Any]) -> NewEvent:
+    """The event with its data as JSON, which holds no line break."""
+    return NewEvent(event_type, to_json(data), round(time.time(), 3))
 
 
 def _hypothesis(recognition: Interim | Final, config: SessionConfig, engine: str) -> dict[str, Any]:
-    return {
-        "text": recognition.text,
-        **_confidence(recognition.confidence),
-        "is_partial": isinstance(recognition, Interim),
-        "start": _time(recognition.start),
-        "end": _time(recognition.end),
-        "words": [_word(each) for each in recognition.words],
-        "language": recognition.language or config.language,
-        "engine": engine,
-    }
+    data: dict[str, Any] = {"text": recognition.text}
+    if recognition.confidence is not None:
+        data["confidence"] = _confidence(recognition.confidence)
+    data["is_partial"] = isinstance(recognition, Interim)
+    data["start"] = _time(recognition.start)
+    data["end"] = _time(recognition.end)
+    data["words"] = [_word(each) for each in recognition.words]
+    data["language"] = recognition.language or config.language
+    data["engine"] = engine
+    return data
 
 
 def _word(word: Word) -> dict[str, Any]:
-    return {"word": word.word, "start": _time(word.start), "end": _time(word.end), **_confidence(word.confidence)}
+    start, end = round(word.start, TIME_DIGITS), round(word.end, TIME_DIGITS)
+    if word.confidence is None:  # absent where the engine has none: zero would be a statement
+        return {"word": word.word, "start": start, "end": end}
+    return {"word": word.word, "start": start, "end": end, "confidence": _confidence(word.confidence)}
 
 
-def _confidence(value: float | None) -> dict[str, float]:
-    """Absent where the engine has none: zero would be a statement."""
-    return {} if value is None else {"confidence": max(round(value, CONFIDENCE_DIGITS), 10**-CONFIDENCE_DIGITS)}
+def _confidence(value: float) -> float:
+    return round(value, CONFIDENCE_DIGITS) or LEAST_CONFIDENCE
 
 
 def _time(seconds: float) -> float:

@@ -20,7 +20,7 @@ class SessionConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    model: str = Field("nova-2", max_length=64, description="Model of the cloud engine.")
+    model: str | None = Field(None, max_length=64, description="Model of the cloud engine. Default: its own choice.")
     language: LanguageTag = Field("ko", description="BCP-47 tag, or `multi` to detect the language.")
     interim_results: bool = Field(True, description="Publish `token` events while an utterance is spoken.")
     smart_format: bool = Field(True, description="Make numbers and spacing readable.")
@@ -78,6 +78,14 @@ class AudioUploadResponse(BaseModel):
     buffered_seconds: float = Field(description="Stored audio that the recognizer has not taken yet.")
 
 
+class FlushResponse(BaseModel):
+    """Answer of ``POST /sessions/{id}/flush``."""
+
+    session_id: str
+    offset: int = Field(description="End of what becomes final; the event that answers has it as `flushed`.")
+    timestamp: float
+
+
 SessionStatus = Literal["open", "finishing", "ended"]
 
 
@@ -110,6 +118,7 @@ class SegmentResponse(BaseModel):
     text: str
     start: float
     end: float
+    through: float | None = Field(None, description="All audio before this time is accounted for.")
     confidence: float | None = None
     language: str
     engine: str

@@ -1,52 +1,45 @@
-"""StreamingSessionManager, the HTTP half: opens sessions, stores their audio, streams their events. Knows no engine."""
+"""StreamingSessionManager, the HTTP half without HTTP: opens sessions, stores their audio, reads their events.
+
+It gives objects; statuses, URLs and frames belong to the wires on top of it, of which ``server.routes`` is one. It
+knows no engine.
+"""
 
 import asyncio
 import contextlib
-import re
+import logging
 import secrets
-import time
-from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 
-from server.audio.decoder import container_of, upload_format
-from server.engines.base import Capabilities
+from server.audio.formats import container_of, upload_format
+from server.engines.base import Capabilities, able_engines
 from server.errors import (
     BacklogFull,
     BodyTooLarge,
     Draining,
     InvalidEventId,
     InvalidRequest,
+    LogUnavailable,
     RequestError,
     SessionNotFound,
-    TooManySessions,
     UploadTimeout,
+    invalid,
 )
-from server.events import session_end_event, wire_event
-from server.models import (
-    AudioUploadResponse,
-    CreateSessionResponse,
-    EventType,
-    SessionConfig,
-    SessionResponse,
-    TranscriptResponse,
-)
+from server.events import session_end_event
+from server.models import EventType, SessionConfig
 from server.observe.metrics import Metrics
-from server.session_log.base import LoggedEvent, SessionLog, SessionState
+from server.session_log.base import RETRY_SECONDS, LoggedEvent, Room, SessionLog, SessionState
 from server.settings import Settings
-from server.transcript import segments_of
+from server.transcript import Transcript, segments_of
+
+log = logging.getLogger("stt.manager")
 
 SWEEP_SECONDS = 5.0
-RETRY_SECONDS = 5
-"""Told to a client that is refused a session."""
 PIECE_BYTES = 8_192
-"""Of a raw body stored at once. Smaller than half of any backlog bound, so that there comes to be room for it."""
-COMPRESSED_BYTES_PER_SECOND = 16_000
-"""Of Chrome's Opus, until the recognizer has seen how many there are."""
-EVENT_ID = re.compile(r"^\d{1,15}$")
+"""Piece of a long body that is stored at once: smaller than half of any backlog bound, so that room for it comes."""
 
 
 class StreamingSessionManager:
-    """What the routes do, without HTTP. Raises the errors of ``server.errors``."""
+    """What every wire does with sessions. Raises the errors of ``server.errors``."""
 
     def __init__(
         self,
@@ -67,57 +60,37 @@ class StreamingSessionManager:
         """Finish idle sessions and forget old ones, until cancelled."""
         limits = self._settings
         while True:
-            await self._log.sweep(limits.idle_seconds, limits.max_session_seconds, limits.retention_seconds)
-            await self._report_lags()
+            try:
+                await self._log.sweep(limits.idle_seconds, limits.max_session_seconds, limits.retention_seconds)
+                self._metrics.sessions_open(sum((await self._log.open_by_engine()).values()))
+            except LogUnavailable as exc:
+                log.warning("no sweep: %s", exc)
             await asyncio.sleep(SWEEP_SECONDS)
-
-    async def _report_lags(self) -> None:
-        lags = {}
-        for session_id in await self._log.open_sessions():
-            with contextlib.suppress(SessionNotFound):
-                lags[session_id] = _buffered_seconds(await self._log.state(session_id))
-        self._metrics.sessions_open(lags)
 
     # --- sessions ---------------------------------------------------------------------------------------------------
 
-    async def create_session(self, config: SessionConfig) -> CreateSessionResponse:
+    async def open(self, config: SessionConfig) -> SessionState:
+        """A new session. Raises :class:`InvalidRequest` if no engine can serve ``config``, or that there is no room."""
         try:
-            engine = await self._admit(config)
+            session_id = await self._create(config)
         except RequestError as exc:
             self._metrics.session_refused(exc.code)
             raise
-        session_id = f"sess_{secrets.token_urlsafe(24)}"
-        bytes_per_second = upload_format(config, b"").bytes_per_second
-        backlog = int(self._settings.max_backlog_seconds * bytes_per_second)
-        await self._log.create(session_id, config.model_dump(), engine, backlog)
-        self._metrics.session_opened(engine)
-        return CreateSessionResponse(
-            session_id=session_id,
-            stream_url=f"/sessions/{session_id}/stream",
-            upload_url=f"/sessions/{session_id}/audio",
-            engine=engine,
-            config=config,
-            timestamp=time.time(),
-        )
+        state = await self._log.state(session_id)
+        self._metrics.session_opened(state.checkpoint.engine)
+        return state
 
-    async def _admit(self, config: SessionConfig) -> str:
-        """The engine for a new session. Raises :class:`TooManySessions` when it would make the others late."""
+    async def _create(self, config: SessionConfig) -> str:
         if self.draining:
             raise Draining("The server is stopping.", retry_after=RETRY_SECONDS)
-        able = self.engines_for(config)
-        sessions = await self._log.open_sessions()
-        if len(sessions) >= self._settings.max_sessions:
-            raise TooManySessions(f"All {len(sessions)} sessions of this server are taken.", retry_after=RETRY_SECONDS)
-        taken = Counter([(await self._log.state(each)).checkpoint.engine for each in sessions])
-        for engine in able:
-            most = self._capabilities[engine].max_sessions
-            if most is None or taken[engine] < most:
-                return engine
-        detail = f"The engine {able[0]} carries {taken[able[0]]} sessions and no more."
-        raise TooManySessions(detail, retry_after=RETRY_SECONDS)
+        engines = {name: self._capabilities[name].max_sessions for name in self.engines_for(config)}
+        session_id = f"sess_{secrets.token_urlsafe(24)}"
+        backlog = int(self._settings.max_backlog_seconds * upload_format(config, b"").bytes_per_second)
+        await self._log.create(session_id, config, Room(self._settings.max_sessions, engines), backlog)
+        return session_id
 
     def engines_for(self, config: SessionConfig) -> list[str]:
-        """The engines that can do what ``config`` asks, best first.
+        """The engines that can do what ``config`` asks, best first, those that are out of order last.
 
         Raises:
             InvalidRequest: there is none, or ``model`` is one that nobody knows; names each field and why.
@@ -126,31 +99,19 @@ class StreamingSessionManager:
         if config.engine not in ("auto", *self._capabilities):
             known = ", ".join(("auto", *self._capabilities))
             raise invalid({"config.engine": f"There is no engine {config.engine!r} here; there is {known}."})
-        names = list(self._capabilities) if config.engine == "auto" else [config.engine]
+        able = able_engines(config, self._capabilities)
+        names = self._capabilities if config.engine == "auto" else [config.engine]
         refusals = {name: self._capabilities[name].refusals(config) for name in names}
-        able = [name for name in names if not refusals[name]]
         readers = {name: refusals[name] for name in names if self._capabilities[name].models}
         if not able or (readers and all("model" in refused for refused in readers.values())):
-            raise invalid(_by_field(refusals if not able else readers))
+            raise _refused_config(readers if able else refusals)
         return sorted(able, key=lambda name: not self._is_ready(name))
 
-    async def describe(self, session_id: str) -> SessionResponse:
-        state = await self._log.state(session_id)
-        return SessionResponse(
-            session_id=session_id,
-            status=state.status,
-            reason=state.reason,
-            received_bytes=state.offset,
-            offset=state.offset,
-            recognized_seconds=round(state.recognized_seconds, 3),
-            buffered_seconds=_buffered_seconds(state),
-            last_event_id=state.last_event_id,
-            engine=state.checkpoint.engine,
-            config=SessionConfig.model_validate(state.config),
-            created=state.created,
-        )
+    async def state(self, session_id: str) -> SessionState:
+        """Where the session stands."""
+        return await self._log.state(session_id)
 
-    async def finish(self, session_id: str) -> TranscriptResponse:
+    async def finish(self, session_id: str) -> Transcript:
         """Recognise what is left and end; the status is still ``finishing`` if that takes too long."""
         await self._log.finish_audio(session_id, "finished")
         after = (await self._log.state(session_id)).last_event_id
@@ -161,28 +122,19 @@ class StreamingSessionManager:
                     after = events[-1].id if events else after
         return await self.transcript(session_id)
 
-    async def transcript(self, session_id: str) -> TranscriptResponse:
+    async def transcript(self, session_id: str) -> Transcript:
+        """What is final so far."""
         state = await self._log.state(session_id)
-        segments = segments_of(await self._log.read_events(session_id, after=0, wait=0))
-        return TranscriptResponse(
-            session_id=session_id,
-            status=state.status,
-            reason=state.reason,
-            text=" ".join(segment.text for segment in segments),
-            segments=segments,
-            duration=round(state.recognized_seconds, 3),
-        )
+        return Transcript(state, segments_of(await self._log.read_events(session_id, after=0, wait=0)))
 
     async def purge(self, session_id: str) -> None:
-        await self._log.state(session_id)
+        """Erase everything about the session at once."""
         await self._log.purge(session_id)
 
     # --- audio ------------------------------------------------------------------------------------------------------
 
-    async def accept_audio(
-        self, session_id: str, data: bytes, offset: int | None, chunk_id: str | int | None = None
-    ) -> AudioUploadResponse:
-        """Store one chunk, whole or not at all."""
+    async def accept(self, session_id: str, data: bytes, offset: int | None = None) -> SessionState:
+        """Store one chunk, whole or not at all. ``offset``: its place in the upload; ``None``: behind what is there."""
         if len(data) > self._settings.max_chunk_bytes:
             raise BodyTooLarge(f"A chunk may have {self._settings.max_chunk_bytes} bytes of audio.")
         if not data:
@@ -190,12 +142,13 @@ class StreamingSessionManager:
         if offset is None and len(data) % 2:
             await self._refuse_half_samples(session_id, data)
         state = await self._log.append_audio(session_id, data, offset)
-        return self._accepted(state, len(data), chunk_id)
+        self._metrics.audio_stored(len(data))
+        return state
 
     async def accept_stream(
-        self, session_id: str, body: AsyncIterator[bytes], offset: int | None
-    ) -> AudioUploadResponse:
-        """Store a body piece by piece as it arrives, at the pace of the recognizer.
+        self, session_id: str, body: AsyncIterator[bytes], offset: int | None = None
+    ) -> tuple[SessionState, int]:
+        """Store a body piece by piece as it arrives, at the pace of the recognizer; also gives the bytes of the body.
 
         When it breaks off, what had arrived stays stored: the next upload goes on at the session's ``offset``.
         """
@@ -204,11 +157,21 @@ class StreamingSessionManager:
         while (arrived := await self._next_piece(body, state.offset)) is not None:
             for start in range(0, len(arrived), PIECE_BYTES):
                 piece = arrived[start : start + PIECE_BYTES]
-                state = await self._append_patiently(session_id, piece, None if offset is None else offset + received)
+                state = await self._append_when_there_is_room(
+                    session_id, piece, None if offset is None else offset + received
+                )
                 received += len(piece)
+                self._metrics.audio_stored(len(piece))
         if not received:
             raise invalid({"body": "The body is empty."})
-        return self._accepted(state, received, None)
+        return state, received
+
+    async def flush(self, session_id: str) -> int:
+        """Have everything that is stored become final now; the offset up to which that is.
+
+        One event will say ``flushed`` with this offset: the final of what was said, or a ``speech_end`` if nothing was.
+        """
+        return await self._log.mark_flush(session_id)
 
     async def _next_piece(self, body: AsyncIterator[bytes], stored: int) -> bytes | None:
         try:
@@ -220,7 +183,7 @@ class StreamingSessionManager:
         except TimeoutError:
             raise UploadTimeout("The body stopped arriving.", offset=stored) from None
 
-    async def _append_patiently(self, session_id: str, piece: bytes, offset: int | None) -> SessionState:
+    async def _append_when_there_is_room(self, session_id: str, piece: bytes, offset: int | None) -> SessionState:
         """Append as soon as there is room: the sender is slowed down by TCP rather than by an error."""
         while True:
             try:
@@ -232,85 +195,55 @@ class StreamingSessionManager:
     async def _refuse_half_samples(self, session_id: str, data: bytes) -> None:
         """A chunk of PCM16 with half a sample, sent without a position, would shift every later sample."""
         state = await self._log.state(session_id)
-        config = SessionConfig.model_validate(state.config)
         head = state.head or data
-        contained = config.encoding == "auto" and container_of(head)
-        if upload_format(config, head).width == 2 and not contained:
+        contained = state.config.encoding == "auto" and container_of(head)
+        if upload_format(state.config, head).width == 2 and not contained:
             raise invalid({"audio_data": f"{len(data)} bytes are no whole number of 16-bit samples."})
 
-    def _accepted(self, state: SessionState, received: int, chunk_id: str | int | None) -> AudioUploadResponse:
-        self._metrics.audio_stored(received)
-        return AudioUploadResponse(
-            session_id=state.session_id,
-            chunk_id=chunk_id,
-            received_bytes=received,
-            timestamp=time.time(),
-            offset=state.offset,
-            buffered_seconds=_buffered_seconds(state),
-        )
+    # --- events -----------------------------------------------------------------------------------------------------
 
-    # --- stream -----------------------------------------------------------------------------------------------------
-
-    async def position_of(self, session_id: str, last_event_id: str | None) -> int | None:
-        """The id after which to stream; ``None``: the client has seen everything and the session has ended."""
+    async def position(self, session_id: str, after: int) -> SessionState:
+        """Where the session stands, if events can be read from behind ``after``. Raises :class:`InvalidEventId`."""
         state = await self._log.state(session_id)
-        after = 0
-        if last_event_id:
-            if not EVENT_ID.match(last_event_id):
-                raise InvalidEventId("Last-Event-ID is not a number.", last_event_id=state.last_event_id)
-            after = int(last_event_id)
         if after > state.last_event_id:
-            raise InvalidEventId(
-                f"Event {after} has not been published; the newest is {state.last_event_id}.",
-                last_event_id=state.last_event_id,
-            )
-        return None if state.status == "ended" and after == state.last_event_id else after
+            detail = f"Event {after} has not been published; the newest is {state.last_event_id}."
+            raise InvalidEventId(detail, last_event_id=state.last_event_id)
+        return state
 
-    async def stream_results(self, session_id: str, after: int) -> AsyncGenerator[bytes, None]:
-        """Frames of the event stream: everything after ``after``, then live, until the session ends."""
+    async def events(self, session_id: str, after: int = 0) -> AsyncGenerator[list[LoggedEvent], None]:
+        """Every event behind ``after``, in order, as it comes, until the session has ended.
+
+        They come in lists. An empty one is a heartbeat: connected, or nothing has happened for ``heartbeat_seconds``.
+        A session that is erased meanwhile ends with a ``session_end`` that is in no log.
+        """
         self._metrics.viewer_connected()
         try:
-            yield b"retry: %d\n" % self._settings.retry_ms + _heartbeat(session_id, "connected")
+            yield []
             while True:
-                events = await self._log.read_events(session_id, after, self._settings.heartbeat_seconds)
-                yield b"".join(_frame(event) for event in events) or _heartbeat(session_id, "alive")
+                events = await self._read_events(session_id, after)
+                yield events
                 if events:
                     after = events[-1].id
                     if events[-1].type is EventType.SESSION_END:
                         return
-        except SessionNotFound:  # erased while it was read
-            yield b"data: %b\n\n" % session_end_event(session_id, "purged").payload
+        except SessionNotFound:
+            end = session_end_event("purged")
+            yield [LoggedEvent(0, end.type, end.body, end.timestamp)]
         finally:
             self._metrics.viewer_disconnected()
 
-
-def _frame(event: LoggedEvent) -> bytes:
-    return b"id: %d\ndata: %b\n\n" % (event.id, event.payload)
-
-
-def _heartbeat(session_id: str, status: str) -> bytes:
-    return b"data: %b\n\n" % wire_event(session_id, EventType.HEARTBEAT, {"status": status}).payload
-
-
-def _buffered_seconds(state: SessionState) -> float:
-    config = SessionConfig.model_validate(state.config)
-    bytes_per_second: float = upload_format(config, state.head).bytes_per_second
-    if config.encoding == "auto" and container_of(state.head) not in (None, "WAV"):
-        known = state.taken > 0 and state.recognized_seconds > 0
-        bytes_per_second = state.taken / state.recognized_seconds if known else COMPRESSED_BYTES_PER_SECOND
-    return round(max(0, state.offset - state.taken) / bytes_per_second, 3)
+    async def _read_events(self, session_id: str, after: int) -> list[LoggedEvent]:
+        try:
+            return await self._log.read_events(session_id, after, self._settings.heartbeat_seconds)
+        except LogUnavailable:  # the reader stays connected and gets its heartbeat
+            await asyncio.sleep(self._settings.heartbeat_seconds)
+            return []
 
 
-def _by_field(refusals: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+def _refused_config(refusals: Mapping[str, Mapping[str, str]]) -> InvalidRequest:
     """What the first engine refuses, field by field, and what the others do."""
     found: dict[str, list[str]] = {}
     for engine, fields in refusals.items():
         for field, reason in fields.items():
             found.setdefault(f"config.{field}", []).append(f"engine {engine}: {reason}")
-    return {field: "; ".join(reasons) for field, reasons in found.items()}
-
-
-def invalid(errors: Mapping[str, str]) -> InvalidRequest:
-    """A 422 that names each field and what is wrong with it."""
-    detail = "; ".join(f"{field}: {reason}" for field, reason in errors.items())
-    return InvalidRequest(detail, errors=[{"field": field, "message": reason} for field, reason in errors.items()])
+    return invalid({field: "; ".join(reasons) for field, reasons in found.items()})

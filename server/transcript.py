@@ -1,12 +1,11 @@
-"""Transcripts from final events: text, SRT, WebVTT."""
+"""Transcripts from final events: text, SRT, WebVTT. Pure."""
 
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
+from server.languages import space
 from server.models import EventType, SegmentResponse
-from server.session_log.base import LoggedEvent
+from server.session_log.base import LoggedEvent, SessionState
 
 CUE_SECONDS = 6.0
 CUE_COLUMNS = 42
@@ -22,10 +21,23 @@ class Cue:
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """What is final of a session, and where the session stood when that was read."""
+
+    state: SessionState
+    segments: list[SegmentResponse]
+
+    @property
+    def text(self) -> str:
+        """All of it in a line; sentences are joined as their language joins words."""
+        spaced = (f"{segment.text}{space(segment.language)}" for segment in self.segments)
+        return "".join(spaced).rstrip(" ")
+
+
 def segments_of(events: Iterable[LoggedEvent]) -> list[SegmentResponse]:
     """The finals among the events."""
-    data: Iterator[dict[str, Any]] = (json.loads(e.payload)["data"] for e in events if e.type is EventType.FINAL)
-    return [SegmentResponse.model_validate(each) for each in data]
+    return [SegmentResponse.model_validate(event.data) for event in events if event.type is EventType.FINAL]
 
 
 def to_text(segments: Iterable[SegmentResponse]) -> str:
@@ -50,13 +62,23 @@ def _cues(segments: Iterable[SegmentResponse]) -> Iterator[Cue]:
             yield Cue(segment.start, segment.end, segment.text)
             continue
         start, end, text = segment.words[0].start, segment.words[0].end, ""
-        for word in segment.words:
-            longer = f"{text} {word.word}".strip()
+        for word, gap in zip(segment.words, _gaps(segment), strict=True):
+            longer = f"{text}{gap}{word.word}" if text else word.word
             if text and (_columns(longer) > CUE_COLUMNS or word.end - start > CUE_SECONDS):
                 yield Cue(start, end, text)
                 start, longer = word.start, word.word
             text, end = longer, word.end
         yield Cue(start, end, text)
+
+
+def _gaps(segment: SegmentResponse) -> Iterator[str]:
+    """What stands before each word: as in the segment's text, or as usual in its language where that can't be seen."""
+    at = 0
+    for word in segment.words:
+        found = segment.text.find(word.word, at)
+        between = segment.text[at:found] if found >= 0 else None
+        yield between if between in ("", " ") else space(segment.language)
+        at = found + len(word.word) if found >= 0 else at
 
 
 def _columns(text: str) -> int:

@@ -1,15 +1,14 @@
-"""The shape of the code: who may import whom, how long things get, and what is told to the reader."""
+"""The shape of the code: who may import whom, how long things get, and which habits are kept."""
 
 import ast
 import re
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from server.errors import STTError
-from server.models import EventType
 from tests.support.servers import ROOT
 
 SERVER = sorted((ROOT / "server").rglob("*.py"))
@@ -19,8 +18,20 @@ MAX_MODULE_LINES = 400
 MAX_FUNCTION_LINES = 60
 FOUNDATION = {"server.models", "server.errors", "server.languages", "server.settings"}
 VERSION = "server"  # the package itself: its version and nothing else
-BROAD_EXCEPTS = 2
-"""The session barrier is one."""
+BROAD_EXCEPTS = {
+    "server.stt_service",  # the session barrier
+    "server.engines.base",  # an engine that cannot even tell its status
+    "server.routes.hot",  # the error handler of the routes that FastAPI does not see
+    "server.engines.local.workers",  # nothing is handled there: whoever waits for the result gets it
+}
+PURE = (
+    "server.audio.decoder",
+    "server.audio.formats",
+    "server.engines.speech.endpointing",
+    "server.events",
+    "server.languages",
+    "server.transcript",
+)
 
 
 def name_of(path: Path) -> str:
@@ -138,9 +149,47 @@ def foreign_imports(module: str) -> Iterator[str]:
 
 
 def test_pure_modules_know_no_event_loop() -> None:
-    for module in ("server.audio.decoder", "server.events", "server.transcript", "server.engines.speech.endpointing"):
+    for module in (
+        "server.audio.decoder",
+        "server.audio.formats",
+        "server.events",
+        "server.transcript",
+        "server.engines.speech.endpointing",
+    ):
         source = ast.unparse(TREES[module])
         assert "import asyncio" not in source, module
+
+
+NATIVE = {"numpy", "vosk", "ctranslate2", "faster_whisper", "kiwipiepy", "onnxruntime", "av"}
+WITHOUT_NATIVE_LIBRARY = (
+    "server.engines.base",
+    *(f"server.engines.local.{name}" for name in ("agreement", "keywords", "phantom", "transcription", "two_pass")),
+    *(f"server.engines.speech.{name}" for name in ("endpointing", "frames")),
+    *(f"server.engines.deepgram.{name}" for name in ("breaker", "flushing", "messages", "outgoing", "utterances")),
+    *(f"server.engines.{name}" for name in ("registry", "local.settings", "deepgram.settings")),
+)
+
+
+@pytest.mark.parametrize("module", WITHOUT_NATIVE_LIBRARY)
+def test_a_pure_module_needs_no_native_library(module: str) -> None:
+    needed = {
+        (name or "").split(".")[0]
+        for each in reachable(module)
+        for node in ast.walk(TREES[each])
+        for name in (
+            [node.module]
+            if isinstance(node, ast.ImportFrom)
+            else [alias.name for alias in node.names]
+            if isinstance(node, ast.Import)
+            else []
+        )
+    }
+    assert not needed & NATIVE
+
+
+def test_pure_modules_are_imported_where_there_is_no_native_library() -> None:
+    program = f"import sys; sys.modules.update(dict.fromkeys({NATIVE!r})); import {', '.join(WITHOUT_NATIVE_LIBRARY)}"
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
 
 
 # --- sizes and habits -----------------------------------------------------------------------------------------------
@@ -189,11 +238,9 @@ def test_hardly_anything_catches_everything() -> None:
                 if isinstance(node, ast.ExceptHandler):
                     caught = ast.unparse(node.type) if node.type else ""
                     if not caught or re.search(r"\b(Base)?Exception\b", caught):
-                        yield f"{module}:{node.lineno}"
+                        yield module
 
-    found = offenders(broad())
-    assert len(found) <= BROAD_EXCEPTS, found
-    assert all(each.startswith("server.") for each in found), found
+    assert sorted(broad()) == sorted(BROAD_EXCEPTS)
 
 
 def test_every_task_has_a_group_that_waits_for_it() -> None:
@@ -245,36 +292,3 @@ def test_everything_is_annotated() -> None:
                     yield f"{module}.{node.name}"
 
     assert offenders(bare()) == []
-
-
-# --- documents ------------------------------------------------------------------------------------------------------
-
-
-def codes() -> set[str]:
-    """Every ``code`` that can go over the wire: of refusals and of ``error`` events."""
-
-    def of_errors(base: type[STTError]) -> Iterator[str]:
-        yield base.code
-        for each in base.__subclasses__():
-            yield from of_errors(each)
-
-    reported = {
-        call.args[0].value
-        for call in calls("server.stt_service")
-        if ast.unparse(call.func) in ("self._report", "self._end")
-        and isinstance(call.args[0], ast.Constant)
-        and isinstance(call.args[0].value, str)
-    }
-    return (set(of_errors(STTError)) | reported) - {"lease_lost"}  # which stays between processes
-
-
-def test_the_codes_of_error_events_are_found() -> None:
-    assert {"engine_restarted", "engine_failover", "engine_failed", "undecodable_audio"} <= codes()
-
-
-@pytest.mark.parametrize("name", [each.value for each in EventType] + sorted(codes()))
-def test_the_guide_names_every_event_and_every_code(name: str) -> None:
-    guide = ROOT / "CLIENT_API_GUIDE.md"
-    if not guide.exists():
-        pytest.skip("CLIENT_API_GUIDE.md has not been written yet")
-    assert f"`{name}`" in guide.read_text("utf-8")

@@ -58,9 +58,9 @@ async def test_a_chunk_past_the_end_is_refused_and_told_the_expected_byte(log: S
 async def test_a_chunk_sent_again_after_its_audio_was_trimmed_is_stored_once(log: SessionLog) -> None:
     lease = await claimed(log)
     await log.append_audio("s", b"abcd", 0)
-    await log.append_events(lease, [final("x")], Checkpoint(4, 1.0))
+    await log.append_events(lease, [final("x")], checkpoint=Checkpoint(4, 1.0))
     assert (await log.append_audio("s", b"abcdef", 0)).offset == 6
-    assert await audio(log, lease, after=4) == b"ef"
+    assert await audio(log, lease, offset=4) == b"ef"
 
 
 async def test_the_first_bytes_stay_known_after_their_audio_is_trimmed(log: SessionLog) -> None:
@@ -68,7 +68,7 @@ async def test_the_first_bytes_stay_known_after_their_audio_is_trimmed(log: Sess
     upload = bytes(range(HEAD_BYTES + 10))
     for byte in upload:
         stored = await log.append_audio("s", bytes([byte]))
-        await log.append_events(lease, [], Checkpoint(stored.offset, 1.0))
+        await log.append_events(lease, [], checkpoint=Checkpoint(stored.offset, 1.0))
     assert (await log.state("s")).head == upload[:HEAD_BYTES]
 
 
@@ -117,7 +117,7 @@ async def test_reading_tells_how_far_recognition_has_come(log: SessionLog) -> No
 async def test_audio_that_is_trimmed_or_not_there_yet_cannot_be_asked_for(log: SessionLog, after: int) -> None:
     lease = await claimed(log)
     await log.append_audio("s", b"abcdef")
-    await log.append_events(lease, [], Checkpoint(2, 1.0))
+    await log.append_events(lease, [], checkpoint=Checkpoint(2, 1.0))
     before = await log.state("s")
     with pytest.raises(ValueError):
         await log.read_audio(lease, after, 0.0, 10, wait=0)
@@ -164,7 +164,7 @@ async def test_what_the_recognizer_has_taken_makes_room(log: SessionLog) -> None
 async def test_audio_before_the_checkpoint_is_not_waiting(log: SessionLog) -> None:
     lease = await claimed(log)
     await log.append_audio("s", bytes(100))
-    await log.append_events(lease, [final("x")], Checkpoint(70, 1.0))
+    await log.append_events(lease, [final("x")], checkpoint=Checkpoint(70, 1.0))
     assert (await log.state("s")).taken == 70
     assert (await log.append_audio("s", bytes(70))).offset == 170
 
@@ -187,7 +187,7 @@ async def test_a_writer_waits_for_room(store: Store, log: SessionLog, relief: st
         if relief == "reading":
             await store.other.read_audio(lease, 50, 0.0, 10, wait=0)
         elif relief == "a checkpoint":
-            await store.other.append_events(lease, [], Checkpoint(50, 1.0))
+            await store.other.append_events(lease, [], checkpoint=Checkpoint(50, 1.0))
         else:
             await store.other.finish_audio("s", "closed")
     assert waiting.result() is True

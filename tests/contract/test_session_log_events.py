@@ -30,8 +30,8 @@ async def test_events_are_numbered_from_one_and_kept_as_they_are(log: SessionLog
     assert await log.append_events(lease, events[:2]) == 2
     assert await log.append_events(lease, events[2:]) == 3
     logged = await log.read_events("s", 0, wait=0)
-    assert [(one.id, one.type, one.payload) for one in logged] == [
-        (number, one.type, one.payload) for number, one in enumerate(events, start=1)
+    assert [(one.id, one.type, one.body) for one in logged] == [
+        (number, one.type, one.body) for number, one in enumerate(events, start=1)
     ]
     assert (await log.state("s")).last_event_id == 3
 
@@ -90,17 +90,17 @@ async def test_a_final_its_checkpoint_and_the_trim_are_one_step(log: SessionLog)
     lease = await claimed(log)
     await log.append_audio("s", b"abcdef")
     checkpoint = Checkpoint(4, 1.25, b"header", "vosk")
-    await log.append_events(lease, [token("ab"), final("abcd")], checkpoint)
+    await log.append_events(lease, [token("ab"), final("abcd")], checkpoint=checkpoint)
     state = await log.state("s")
     assert (state.checkpoint, state.recognized_seconds, state.last_event_id) == (checkpoint, 1.25, 2)
-    assert await audio(log, lease, after=4) == b"ef"
+    assert await audio(log, lease, offset=4) == b"ef"
 
 
 async def test_a_checkpoint_can_move_without_an_event(log: SessionLog) -> None:
     lease = await claimed(log)
     await log.append_audio("s", b"abcdef")
-    assert await log.append_events(lease, [], Checkpoint(2, 0.5)) == 0
-    assert await audio(log, lease, after=2) == b"cdef"
+    assert await log.append_events(lease, [], checkpoint=Checkpoint(2, 0.5)) == 0
+    assert await audio(log, lease, offset=2) == b"cdef"
 
 
 async def test_events_without_a_checkpoint_leave_the_audio(log: SessionLog) -> None:
@@ -114,9 +114,9 @@ async def test_events_without_a_checkpoint_leave_the_audio(log: SessionLog) -> N
 async def test_a_checkpoint_outside_of_the_kept_audio_stores_nothing(log: SessionLog, offset: int) -> None:
     lease = await claimed(log)
     await log.append_audio("s", b"abcdef")
-    await log.append_events(lease, [final("x")], Checkpoint(2, 1.0))
+    await log.append_events(lease, [final("x")], checkpoint=Checkpoint(2, 1.0))
     before = await log.state("s")
     with pytest.raises(ValueError):
-        await log.append_events(lease, [final("y"), end()], Checkpoint(offset, 2.0))
+        await log.append_events(lease, [final("y"), end()], checkpoint=Checkpoint(offset, 2.0), end_reason="closed")
     assert await log.state("s") == before
     assert await ids(log) == [1]

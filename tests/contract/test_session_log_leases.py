@@ -8,6 +8,7 @@ import pytest
 from server.errors import LeaseLost
 from server.session_log.base import Checkpoint, Lease, SessionLog
 from tests.support.session_log_stores import (  # noqa: F401
+    ENGINES,
     LEASE_SECONDS,
     LONG,
     STORES,
@@ -27,18 +28,18 @@ pytestmark = pytest.mark.timeout(20)  # a missed wake-up shows as a call that wa
 
 async def test_the_session_that_waits_longest_is_claimed_first(store: Store) -> None:
     for session_id in ("1", "2", "3"):
-        await store.log.create(session_id, {}, "fake", 100)
+        await create(store.log, session_id)
         store.advance(0.1)
     first = await claimed(store.log)
     assert first.session_id == "1"
     store.advance(0.1)
     await store.log.release(first)
     assert [(await claimed(store.log)).session_id for _ in range(3)] == ["2", "3", "1"]
-    assert await store.other.claim("b", wait=0) is None
+    assert await store.other.claim("b", ENGINES, wait=0) is None
 
 
 async def test_one_session_goes_to_one_of_two_owners(store: Store, log: SessionLog) -> None:
-    leases = await asyncio.gather(log.claim("a", wait=0), store.other.claim("b", wait=0))
+    leases = await asyncio.gather(log.claim("a", ENGINES, wait=0), store.other.claim("b", ENGINES, wait=0))
     assert sorted(lease is None for lease in leases) == [False, True]
 
 
@@ -46,7 +47,7 @@ async def test_one_session_goes_to_one_of_two_owners(store: Store, log: SessionL
 async def test_a_waiting_owner_gets_a_session_as_it_is(store: Store, log: SessionLog, cause: str) -> None:
     lease = await claimed(log)
     async with asyncio.TaskGroup() as tasks:
-        claim = tasks.create_task(store.other.claim("b", LONG))
+        claim = tasks.create_task(store.other.claim("b", ENGINES, LONG))
         await store.settle()
         assert not claim.done()
         if cause == "created":
@@ -62,17 +63,17 @@ async def test_a_waiting_owner_gets_a_session_whose_lease_expires(name: str) -> 
     async with STORES[name](lease_seconds=0.02) as store:
         await create(store.log, "s")
         await claimed(store.log)
-        assert await store.other.claim("b", LONG) == Lease("s", "b", 2)
+        assert await store.other.claim("b", ENGINES, LONG) == Lease("s", "b", 2)
 
 
 async def test_a_lease_lasts_for_a_term_after_it_was_renewed(store: Store, log: SessionLog) -> None:
     lease = await claimed(log)
     for _ in range(3):
         store.advance(0.7 * LEASE_SECONDS)
-        assert await store.other.claim("b", wait=0) is None
+        assert await store.other.claim("b", ENGINES, wait=0) is None
         await log.renew(lease)
     store.advance(LEASE_SECONDS)
-    assert await store.other.claim("b", wait=0) == Lease("s", "b", 2)
+    assert await store.other.claim("b", ENGINES, wait=0) == Lease("s", "b", 2)
 
 
 async def test_an_expired_lease_that_nobody_claimed_is_still_good(store: Store, log: SessionLog) -> None:
@@ -80,7 +81,7 @@ async def test_an_expired_lease_that_nobody_claimed_is_still_good(store: Store, 
     store.advance(LEASE_SECONDS + 1)
     await log.append_events(lease, [final("1")])
     await log.renew(lease)
-    assert await store.other.claim("b", wait=0) is None
+    assert await store.other.claim("b", ENGINES, wait=0) is None
 
 
 @pytest.mark.parametrize("loss", ["taken over", "taken over by the same owner", "released", "forged", "never claimed"])
@@ -125,10 +126,10 @@ async def test_a_waiting_recognizer_hears_that_its_lease_is_lost(store: Store, l
 async def test_the_next_owner_starts_at_the_checkpoint(store: Store, log: SessionLog) -> None:
     lease = await claimed(log)
     await log.append_audio("s", b"abcdef")
-    await log.append_events(lease, [final("ab")], Checkpoint(2, 1.0))
+    await log.append_events(lease, [final("ab")], checkpoint=Checkpoint(2, 1.0, engine="fake"))
     await log.read_audio(lease, 6, 2.0, 10, wait=0)
     await log.release(lease)
     successor = await claimed(store.other, "b")
     assert (await log.state("s")).taken == 2
-    assert await audio(store.other, successor, after=2) == b"cdef"
+    assert await audio(store.other, successor, offset=2) == b"cdef"
     assert await store.other.append_events(successor, [final("cdef")]) == 2

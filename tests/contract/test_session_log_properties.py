@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from server.errors import BacklogFull, LeaseLost, OffsetMismatch
 from server.models import EventType
 from server.session_log.base import Checkpoint, Lease, LoggedEvent, NewEvent, SessionLog
-from tests.support.session_log_stores import LEASE_SECONDS, LONG, STORES, Store, claimed
+from tests.support.session_log_stores import ENGINES, LEASE_SECONDS, LONG, STORES, Store, claimed, create
 
 UPLOAD = hashlib.shake_128(b"no part of this looks like another").digest(300)
 BOUND = 64  # bytes of backlog; a chunk of up to half of it always fits once there is room
@@ -29,19 +29,19 @@ economical = settings(max_examples=60, deadline=None)
 def run(open_store: Opener, scenario: Callable[[Store], Coroutine[Any, Any, None]]) -> None:
     async def with_session() -> None:
         async with asyncio.timeout(5), open_store() as store:
-            await store.log.create("s", {}, "fake", BOUND)
+            await create(store.log, "s", BOUND)
             await scenario(store)
 
     asyncio.run(with_session())
 
 
 def final(pcm: bytes) -> NewEvent:
-    return NewEvent(EventType.FINAL, json.dumps({"data": {"text": pcm.hex()}}).encode())
+    return NewEvent(EventType.FINAL, json.dumps({"text": pcm.hex()}).encode(), 0.0)
 
 
 def spoken(events: Sequence[LoggedEvent]) -> bytes:
     """The audio that the finals among ``events`` account for, in their order."""
-    texts = [json.loads(event.payload)["data"]["text"] for event in events if event.type is EventType.FINAL]
+    texts = [event.data["text"] for event in events if event.type is EventType.FINAL]
     return bytes.fromhex("".join(texts))
 
 
@@ -81,10 +81,10 @@ async def recognize(log: SessionLog, lease: Lease, limits: Sequence[int]) -> Non
         after = through + len(pcm)
         audio = await log.read_audio(lease, after, 0.0, limits[count % len(limits)], LONG)
         assert audio.offset == after
-        pcm, count = pcm + audio.pcm, count + 1
+        pcm, count = pcm + audio.data, count + 1
         if count % 2 == 0 or audio.finished:
             through += len(pcm)
-            await log.append_events(lease, [final(pcm)], Checkpoint(through, 0.0))
+            await log.append_events(lease, [final(pcm)], checkpoint=Checkpoint(through, engine="fake"))
             pcm = b""
         if audio.finished:
             return
@@ -130,15 +130,15 @@ class Worker:
     ids: list[int] = field(default_factory=list)
 
     async def read(self, limit: int) -> None:
-        self.pcm += (await self.log.read_audio(self.lease, self.through + len(self.pcm), 0.0, limit, wait=0)).pcm
+        self.pcm += (await self.log.read_audio(self.lease, self.through + len(self.pcm), 0.0, limit, wait=0)).data
 
     async def publish(self, length: int) -> None:
         """A final for the first ``length`` bytes that are read, after an interim for all of them."""
         said, rest = self.pcm[:length], self.pcm[length:]
-        interim = NewEvent(EventType.TOKEN, b"{}")
-        checkpoint = Checkpoint(self.through + len(said), 0.0)
+        interim = NewEvent(EventType.TOKEN, b"{}", 0.0)
+        checkpoint = Checkpoint(self.through + len(said), engine="fake")
         self.ids.append(await self.log.append_events(self.lease, [interim]))
-        self.ids.append(await self.log.append_events(self.lease, [final(said)], checkpoint))
+        self.ids.append(await self.log.append_events(self.lease, [final(said)], checkpoint=checkpoint))
         self.through, self.pcm = checkpoint.offset, rest
 
 
@@ -165,7 +165,7 @@ class Schedule:
             await self.act(name, self.workers[-1 - who % len(self.workers)], size)
 
     async def claim(self, log: SessionLog, owner: str) -> None:
-        lease = await log.claim(owner, wait=0)
+        lease = await log.claim(owner, ENGINES, wait=0)
         assert (lease is None) == self.live
         if lease:
             through = (await log.state("s")).checkpoint.offset
@@ -232,6 +232,8 @@ def test_changing_owners_account_for_every_byte_once_and_number_events_without_a
         through = (await log.state("s")).checkpoint.offset
         rest = await log.read_audio(lease, through, 0.0, len(UPLOAD), wait=0)
         assert rest.finished
-        await log.append_events(lease, [final(rest.pcm)], Checkpoint(through + len(rest.pcm), 0.0))
+        await log.append_events(
+            lease, [final(rest.data)], checkpoint=Checkpoint(through + len(rest.data), engine="fake")
+        )
 
     run(open_store, scenario)

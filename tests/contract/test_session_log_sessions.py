@@ -9,6 +9,8 @@ import pytest
 from server.errors import OffsetMismatch, SessionEnded, SessionNotFound
 from server.session_log.base import AudioSlice, Checkpoint, Lease, SessionLog
 from tests.support.session_log_stores import (  # noqa: F401
+    CONFIG,
+    ENGINES,
     FOREVER,
     LEASE_SECONDS,
     LONG,
@@ -32,25 +34,17 @@ async def test_a_new_session_is_open_and_empty(log: SessionLog) -> None:
     state = await log.state("s")
     assert (state.session_id, state.status, state.reason) == ("s", "open", None)
     assert (state.offset, state.taken, state.recognized_seconds, state.last_event_id, state.head) == (0, 0, 0, 0, b"")
-    assert state.config == {"language": "ko", "keywords": ["한국어"]}
+    assert state.config == CONFIG
     assert state.checkpoint == Checkpoint(0, 0.0, b"", "fake")
     assert abs(state.created - time.time()) < 60
-    assert await log.open_sessions() == ["s"]
+    assert await log.open_by_engine() == {"fake": 1}
 
 
 async def test_a_state_is_a_snapshot(log: SessionLog) -> None:
     before = await log.state("s")
-    before.config["keywords"].append("changed")
     await log.append_audio("s", b"12")
     assert before.offset == 0
-    assert (await log.state("s")).config["keywords"] == ["한국어"]
-
-
-async def test_a_session_keeps_the_configuration_it_was_created_with(log: SessionLog) -> None:
-    config = {"keywords": ["가"]}
-    await log.create("t", config, "fake", 100)
-    config["keywords"].append("나")
-    assert (await log.state("t")).config == {"keywords": ["가"]}
+    assert (await log.state("s")).offset == 2
 
 
 async def test_an_unknown_session_is_not_found_by_any_call(log: SessionLog) -> None:
@@ -62,8 +56,8 @@ async def test_a_purged_session_is_not_found_by_any_call_and_is_not_claimed(log:
     await log.release(lease)
     await log.purge("s")
     await _refuses_every_call(log, lease, SessionNotFound)
-    assert await log.open_sessions() == []
-    assert await log.claim("a", wait=0) is None
+    assert await log.open_by_engine() == {}
+    assert await log.claim("a", ENGINES, wait=0) is None
 
 
 async def _refuses_every_call(log: SessionLog, lease: Lease, error: type[Exception]) -> None:
@@ -73,6 +67,7 @@ async def _refuses_every_call(log: SessionLog, lease: Lease, error: type[Excepti
         log.wait_for_room(lease.session_id, wait=0),
         log.finish_audio(lease.session_id, "closed"),
         log.read_events(lease.session_id, 0, wait=0),
+        log.mark_flush(lease.session_id),
         log.purge(lease.session_id),
         *calls_with(log, lease),
     ]
@@ -87,7 +82,7 @@ def waiting_call(name: str, log: SessionLog, lease: Lease) -> Awaitable[object]:
         "events": lambda: log.read_events("s", 0, LONG),
         "room": lambda: log.wait_for_room("s", LONG),
         "audio": lambda: log.read_audio(lease, 100, 0.0, 10, LONG),
-        "claim": lambda: log.claim("b", LONG),
+        "claim": lambda: log.claim("b", ENGINES, LONG),
     }
     return calls[name]()
 
@@ -122,7 +117,7 @@ async def test_closing_the_log_gives_nothing_to_whoever_waits(
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(gets_nothing())
         await store.settle()
-        await log.aclose()
+        await log.__aexit__(None, None, None)
 
 
 # --- finishing --------------------------------------------------------------------------------------------------
@@ -133,7 +128,7 @@ async def test_the_first_reason_to_finish_stays(log: SessionLog) -> None:
     await log.finish_audio("s", "idle_timeout")
     state = await log.state("s")
     assert (state.status, state.reason) == ("finishing", "closed")
-    assert await log.open_sessions() == ["s"]
+    assert await log.open_by_engine() == {"fake": 1}
 
 
 @pytest.mark.parametrize("ended", [False, True], ids=["finishing", "ended"])
@@ -141,7 +136,7 @@ async def test_after_the_finish_only_repeats_are_taken(log: SessionLog, ended: b
     await log.append_audio("s", b"abcd")
     await log.finish_audio("s", "closed")
     if ended:
-        await log.append_events(await claimed(log), [end()])
+        await log.append_events(await claimed(log), [end()], end_reason="closed")
     assert (await log.append_audio("s", b"abcd", 0)).offset == 4
     for chunk, offset in [(b"cdef", 2), (b"ef", 4), (b"ef", None)]:
         with pytest.raises(SessionEnded):
@@ -175,18 +170,19 @@ async def test_a_waiting_recognizer_hears_of_the_finish(store: Store, log: Sessi
 async def test_session_end_ends_the_session_and_drops_its_audio(log: SessionLog) -> None:
     lease = await claimed(log)
     await log.append_audio("s", b"abcdef")
-    assert await log.append_events(lease, [token("a"), final("abc"), end("failed")], Checkpoint(3, 1.0)) == 3
+    events = [token("a"), final("abc"), end("failed")]
+    assert await log.append_events(lease, events, checkpoint=Checkpoint(3, 1.0), end_reason="failed") == 3
     state = await log.state("s")
     assert (state.status, state.reason, state.offset) == ("ended", "failed", 6)
     assert await log.read_audio(lease, 3, 1.0, 10, LONG) == AudioSlice(3, b"", finished=True)
     assert await ids(log) == [2, 3]
-    assert await log.open_sessions() == []
+    assert await log.open_by_engine() == {}
 
 
 async def test_the_reason_of_the_end_is_the_one_that_its_event_tells(log: SessionLog) -> None:
     await log.finish_audio("s", "idle_timeout")
     assert (await log.state("s")).reason == "idle_timeout"
-    await log.append_events(await claimed(log), [end("engine_failed")])
+    await log.append_events(await claimed(log), [end("engine_failed")], end_reason="engine_failed")
     await log.finish_audio("s", "too late")
     state = await log.state("s")
     assert (state.status, state.reason) == ("ended", "engine_failed")
@@ -194,7 +190,7 @@ async def test_the_reason_of_the_end_is_the_one_that_its_event_tells(log: Sessio
 
 async def test_nothing_is_appended_after_the_end(log: SessionLog) -> None:
     lease = await claimed(log)
-    await log.append_events(lease, [end()])
+    await log.append_events(lease, [end()], end_reason="closed")
     before = await log.state("s")
     with pytest.raises(SessionEnded):
         await log.append_events(lease, [final("late")])
@@ -203,10 +199,10 @@ async def test_nothing_is_appended_after_the_end(log: SessionLog) -> None:
 
 async def test_an_ended_session_is_not_claimed_again(store: Store, log: SessionLog) -> None:
     lease = await claimed(log)
-    await log.append_events(lease, [end()])
+    await log.append_events(lease, [end()], end_reason="closed")
     await log.release(lease)
     store.advance(LEASE_SECONDS + 1)
-    assert await log.claim("b", wait=0) is None
+    assert await log.claim("b", ENGINES, wait=0) is None
 
 
 async def test_a_finishing_session_is_still_claimed(log: SessionLog) -> None:
@@ -266,7 +262,7 @@ async def test_a_session_that_is_too_old_is_finished_however_busy(store: Store, 
 
 async def test_an_ended_session_is_forgotten_after_its_retention(store: Store, log: SessionLog) -> None:
     store.advance(100)
-    await log.append_events(await claimed(log), [final("x"), end()])
+    await log.append_events(await claimed(log), [final("x"), end()], end_reason="closed")
     store.advance(40)
     await log.sweep(0, 0, 60)
     assert await ids(log) == [1, 2]

@@ -4,10 +4,10 @@ from functools import partial
 
 import pytest
 
-from server import stt_service
 from server.engines.base import Engine
 from server.engines.deepgram import engine as deepgram
 from server.engines.deepgram.breaker import CircuitBreaker
+from server.recognition import session
 from tests.support.deepgram_engine import Time
 from tests.support.deepgram_peer import DeepgramPeer
 from tests.support.deepgram_sessions import (  # noqa: F401
@@ -53,7 +53,7 @@ async def test_when_deepgram_is_gone_for_good_the_next_engine_finishes_the_sessi
 
 async def test_a_session_that_has_no_other_engine_waits_until_deepgram_is_back(monkeypatch: pytest.MonkeyPatch) -> None:
     """Longer than there are retries; the circuit is open by then."""
-    monkeypatch.setattr(stt_service, "FIRST_BACKOFF_SECONDS", 0.01)
+    monkeypatch.setattr(session, "FIRST_BACKOFF_SECONDS", 0.01)
     async with DeepgramPeer() as peer, serving(peer) as http:
         session_id = await open_session(http, engine="deepgram")
         await upload(http, session_id, SPEECH)

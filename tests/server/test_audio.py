@@ -13,7 +13,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from server.audio.decoder import MAX_WAV_HEADER_BYTES, AudioDecoder, container_of, raw_format, upload_format
+from server.audio.decoder import AudioDecoder
+from server.audio.formats import MAX_WAV_HEADER_BYTES, container_of, raw_format, upload_format
 from server.engines.base import SAMPLE_RATE
 from server.errors import AudioError
 from server.models import SessionConfig

@@ -11,11 +11,13 @@ import httpx
 import pytest
 
 from server.audio.containers.decoder import ContainerDecoder
+from server.audio.formats import COMPRESSED_BYTES_PER_SECOND, seconds_ahead
 from server.engines.base import SAMPLE_RATE
 from server.errors import EngineError
 from server.observe.metrics import Metrics
+from server.session_log.base import SessionState
 from server.session_log.memory import MemorySessionLog
-from server.streaming_manager import COMPRESSED_BYTES_PER_SECOND, StreamingSessionManager
+from server.streaming_manager import StreamingSessionManager
 from tests.support.browser import chromium, needs_chromium, playing
 from tests.support.container_kinds import AUTO, KINDS, SLICE
 from tests.support.fake_engine import FakeEngine, Fault, said, speech
@@ -71,16 +73,20 @@ async def test_after_a_failure_no_word_of_a_compressed_upload_is_lost_or_doubled
     assert max(engine.opened) > 1, engine.opened
 
 
+def ahead(state: SessionState) -> float:
+    return seconds_ahead(state.config, state.head, state.offset, state.taken, state.recognized_seconds)
+
+
 async def test_how_much_is_buffered_is_told_by_what_a_second_has_taken_so_far() -> None:
     log = MemorySessionLog()
     manager = StreamingSessionManager(log, {"fake": FakeEngine.capabilities}, settings_of(), Metrics())
-    session_id = (await manager.create_session(AUTO)).session_id
-    await manager.accept_audio(session_id, KINDS["webm of a browser"]()[:20_000], 0)
-    lease = await log.claim("me", 0)
+    session_id = (await manager.open(AUTO)).session_id
+    await manager.accept(session_id, KINDS["webm of a browser"]()[:20_000], 0)
+    lease = await log.claim("me", {"fake"}, 0)
     assert lease
-    assert (await manager.describe(session_id)).buffered_seconds == 20_000 / COMPRESSED_BYTES_PER_SECOND
+    assert ahead(await manager.state(session_id)) == 20_000 / COMPRESSED_BYTES_PER_SECOND
     await log.read_audio(lease, 12_000, recognized_seconds=3.0, limit=SLICE, wait=0)
-    assert (await manager.describe(session_id)).buffered_seconds == 2.0
+    assert ahead(await manager.state(session_id)) == 2.0
 
 
 async def test_compressed_audio_is_decoded_beside_the_event_loop(

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.audio.decoder import AudioDecoder, container_of
+from server.audio.decoder import AudioDecoder
+from server.audio.formats import container_of
 from server.engines.base import SAMPLE_RATE
 from server.session_log.base import Checkpoint
 from tests.support.container_kinds import (

@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from server.engines.base import Capabilities
-from server.events import recognition_events, session_end_event, wire_event
+from server.events import error_event, recognition_events, session_end_event
 from server.models import (
     AudioUploadRequest,
     CreateSessionRequest,
@@ -21,18 +21,20 @@ from server.models import (
     StreamingTokenResponse,
     Word,
 )
-from server.session_log.base import NewEvent
+from server.routes.sse import frame
+from server.session_log.base import LoggedEvent, NewEvent
 
 WORDS = (Word("안녕", 0.51, 0.9000004, 0.987654321), Word("하세요", 0.9, 1.25))
 
 
 def golden(event: NewEvent) -> str:
     """The event with its one part that changes, the time of publishing, taken out."""
-    return re.sub(rb'"timestamp":\d{10}(\.\d{1,3})?,', b'"timestamp":0,', event.payload).decode()
+    written = frame("sess_1", LoggedEvent(0, event.type, event.body, event.timestamp))
+    return re.sub(rb'"timestamp":\d{10}\.\d{3},', b'"timestamp":0,', written[len(b"data: ") : -2]).decode()
 
 
-def events_of(recognition: Recognition, config: SessionConfig | None = None) -> list[str]:
-    return [golden(event) for event in recognition_events("sess_1", recognition, config or SessionConfig(), "local")]
+def events_of(recognition: Recognition, config: SessionConfig | None = None, flushed: int | None = None) -> list[str]:
+    return [golden(event) for event in recognition_events(recognition, config or SessionConfig(), "local", flushed)]
 
 
 def test_an_interim_on_the_wire() -> None:
@@ -47,14 +49,14 @@ def test_an_interim_on_the_wire() -> None:
 def test_a_final_on_the_wire() -> None:
     assert events_of(Final("네", 0.5, 1.25, 1.5, 0.5)) == [
         '{"event_type":"final","data":{"text":"네","confidence":0.5,"is_partial":false,"start":0.5,"end":1.25,'
-        '"words":[],"language":"ko","engine":"local"},"timestamp":0,"session_id":"sess_1"}'
+        '"words":[],"language":"ko","engine":"local","through":1.5},"timestamp":0,"session_id":"sess_1"}'
     ]
 
 
 def test_a_confidence_that_nobody_knows_is_left_out() -> None:
     assert events_of(Final("네", 0.5, 1.25, 1.5)) == [
         '{"event_type":"final","data":{"text":"네","is_partial":false,"start":0.5,"end":1.25,'
-        '"words":[],"language":"ko","engine":"local"},"timestamp":0,"session_id":"sess_1"}'
+        '"words":[],"language":"ko","engine":"local","through":1.5},"timestamp":0,"session_id":"sess_1"}'
     ]
 
 
@@ -78,20 +80,27 @@ def test_the_beginning_and_the_end_of_speech_on_the_wire() -> None:
 
 
 def test_the_end_of_a_session_on_the_wire() -> None:
-    assert golden(session_end_event("sess_1", "finished")) == (
+    assert golden(session_end_event("finished")) == (
         '{"event_type":"session_end","data":{"reason":"finished"},"timestamp":0,"session_id":"sess_1"}'
     )
 
 
-def test_a_heartbeat_and_an_error_on_the_wire() -> None:
-    assert golden(wire_event("sess_1", EventType.HEARTBEAT, {"status": "alive"})) == (
-        '{"event_type":"heartbeat","data":{"status":"alive"},"timestamp":0,"session_id":"sess_1"}'
-    )
-    error = {"code": "engine_restarted", "message": "It failed.", "recoverable": True, "engine": "local"}
-    assert golden(wire_event("sess_1", EventType.ERROR, error)) == (
+def test_an_error_on_the_wire() -> None:
+    assert golden(error_event("engine_restarted", "It failed.", recoverable=True, engine="local")) == (
         '{"event_type":"error","data":{"code":"engine_restarted","message":"It failed.","recoverable":true,'
         '"engine":"local"},"timestamp":0,"session_id":"sess_1"}'
     )
+
+
+def test_a_final_that_answers_a_flush_names_the_place_that_was_flushed() -> None:
+    (event,) = events_of(Final("네", 0.5, 1.25, 1.5, flushed=True), flushed=48_000)
+    assert json.loads(event)["data"]["flushed"] == 48_000
+
+
+def test_a_flush_of_silence_is_answered_in_the_place_of_the_end_of_speech() -> None:
+    assert events_of(Final("", 2.0, 2.0, 2.0, flushed=True), flushed=64_000) == [
+        '{"event_type":"speech_end","data":{"end":2.0,"through":2.0,"flushed":64000},"timestamp":0,"session_id":"sess_1"}'
+    ]
 
 
 def test_interims_are_left_out_when_the_session_wants_none() -> None:
@@ -116,9 +125,9 @@ def test_the_event_types_are_the_original_seven() -> None:
 
 @pytest.mark.parametrize("text", ["one\ntwo", "one\r\ntwo", 'quo"te\\', "nul\0", "가\u2028나", "🙂"])
 def test_no_text_breaks_the_frame_it_is_sent_in(text: str) -> None:
-    (event,) = recognition_events("sess_1", Final(text, 0, 1, 1), SessionConfig(), "local")
-    assert not {b"\n"[0], b"\r"[0], 0} & set(event.payload)
-    assert StreamingTokenResponse.model_validate_json(event.payload).data["text"] == text
+    (event,) = events_of(Final(text, 0, 1, 1))
+    assert not {"\n", "\r", "\0"} & set(event)
+    assert StreamingTokenResponse.model_validate_json(event).data["text"] == text
 
 
 # --- requests -------------------------------------------------------------------------------------------------------
@@ -126,7 +135,7 @@ def test_no_text_breaks_the_frame_it_is_sent_in(text: str) -> None:
 
 def test_a_session_that_asks_for_nothing_gets_the_original_defaults() -> None:
     assert CreateSessionRequest.model_validate({}).config.model_dump() == {
-        "model": "nova-2",
+        "model": None,
         "language": "ko",
         "interim_results": True,
         "smart_format": True,

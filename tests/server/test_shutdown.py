@@ -6,16 +6,17 @@ import os
 import re
 import signal
 import socket
+import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 
 import httpx
 import pytest
 
 from server.engines.base import Capabilities
-from server.errors import Draining
+from server.errors import CannotStart, Draining
 from server.lifecycle import refuse_separate_processes
 from server.models import SessionConfig
 from server.observe.metrics import Metrics
@@ -199,7 +200,7 @@ async def test_an_upload_that_pauses_does_not_keep_the_server() -> None:
 class VanishingLog(MemorySessionLog):
     """Fails whoever wants to recognise."""
 
-    async def claim(self, owner: str, wait: float) -> Lease | None:
+    async def claim(self, owner: str, engines: Collection[str], wait: float) -> Lease | None:
         raise ConnectionError("the log is gone")
 
 
@@ -215,7 +216,7 @@ async def test_a_server_that_stops_opens_no_session() -> None:
     manager = StreamingSessionManager(MemorySessionLog(), capabilities, settings_of(), Metrics())
     manager.draining = True
     with pytest.raises(Draining) as refusal:
-        await manager.create_session(SessionConfig())
+        await manager.open(SessionConfig())
     assert (refusal.value.status, refusal.value.code) == (503, "draining")
     assert refusal.value.retry_after
 
@@ -223,8 +224,8 @@ async def test_a_server_that_stops_opens_no_session() -> None:
 @pytest.mark.parametrize("arguments", [["--workers", "2"], ["--workers=2"], ["--port", "1", "--workers", "4"]])
 def test_several_workers_are_refused(monkeypatch: pytest.MonkeyPatch, arguments: list[str]) -> None:
     monkeypatch.setattr(sys, "argv", ["uvicorn", "server.main:app", *arguments])
-    with pytest.raises(SystemExit):
-        refuse_separate_processes(settings_of())
+    with pytest.raises(CannotStart):
+        refuse_separate_processes(settings_of(), MemorySessionLog())
 
 
 async def test_a_process_that_others_would_join_says_what_to_do_and_goes() -> None:
@@ -244,3 +245,10 @@ async def test_a_process_that_others_would_join_says_what_to_do_and_goes() -> No
             await process.communicate()
     assert b"start one worker (no --workers, WEB_CONCURRENCY=1)" in output
     assert b"Traceback" not in output
+
+
+def test_importing_the_app_neither_reads_the_command_line_nor_exits() -> None:
+    code = "import sys; sys.argv = ['uvicorn', '--workers', '4']; import server.main; print(server.main.app.title)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=STUCK_SECONDS)
+    assert done.returncode == 0, done.stderr
+    assert "speech-to-text" in done.stdout

@@ -97,6 +97,7 @@ async def test_a_final_has_every_field_of_the_contract(http: httpx.AsyncClient, 
         ],
         "language": "ko",
         "engine": "fake",
+        "through": 0.8,
     }
     assert final.session_id == ended
     assert final.timestamp > 1_700_000_000

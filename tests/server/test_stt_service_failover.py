@@ -3,11 +3,10 @@
 import pytest
 
 from server.engines import registry
-from server.engines.base import Capabilities
+from server.engines.base import Capabilities, able_engines
 from server.engines.registry import load_engines
 from server.errors import EngineError
 from server.models import EventType, SessionConfig
-from server.stt_service import chain_for
 from tests.support.fake_engine import FakeEngine, Fault
 from tests.support.recognition_half import (  # noqa: F401
     GLITCH,
@@ -113,14 +112,11 @@ async def test_an_engine_that_can_not_do_what_was_asked_is_left_out_of_the_chain
 
 
 def test_the_chain_has_the_engines_that_can_in_their_order() -> None:
-    engines = {
-        "first": FakeEngine(),
-        "german": FakeEngine(capabilities=Capabilities(frozenset({"de"}))),
-        "last": FakeEngine(),
-    }
-    assert chain_for(SessionConfig(), engines) == ["first", "last"]
-    assert chain_for(SessionConfig(engine="last"), engines) == ["last"]
-    assert chain_for(SessionConfig(engine="german"), engines) == []
+    speaks_korean, speaks_german = Capabilities(frozenset({"ko"})), Capabilities(frozenset({"de"}))
+    engines = {"first": speaks_korean, "german": speaks_german, "last": speaks_korean}
+    assert able_engines(SessionConfig(), engines) == ["first", "last"]
+    assert able_engines(SessionConfig(engine="last"), engines) == ["last"]
+    assert able_engines(SessionConfig(engine="german"), engines) == []
 
 
 def test_an_engine_that_does_not_exist_is_refused_by_name() -> None:
@@ -129,6 +125,7 @@ def test_an_engine_that_does_not_exist_is_refused_by_name() -> None:
 
 
 def test_a_missing_package_is_named_with_the_command_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(registry.ENGINES, "local", "a_package_that_nobody_has:Engine")
+    settings = registry.ENGINES["local"][1]
+    monkeypatch.setitem(registry.ENGINES, "local", ("a_package_that_nobody_has:Engine", settings))
     with pytest.raises(EngineError, match="a_package_that_nobody_has.*pip install"):
         load_engines(settings_of())

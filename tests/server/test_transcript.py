@@ -1,16 +1,15 @@
 """Final events become text and subtitles."""
 
-import json
 import re
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.events import recognition_events, wire_event
-from server.models import EventType, Final, Interim, Recognition, SegmentResponse, SessionConfig, Word, WordResponse
-from server.session_log.base import LoggedEvent
-from server.transcript import CUE_COLUMNS, CUE_SECONDS, segments_of, to_srt, to_text, to_vtt
+from server.events import error_event, recognition_events
+from server.models import Final, Interim, Recognition, SegmentResponse, SessionConfig, Word, WordResponse
+from server.session_log.base import Checkpoint, LoggedEvent, SessionState
+from server.transcript import CUE_COLUMNS, CUE_SECONDS, Transcript, segments_of, to_srt, to_text, to_vtt
 
 
 def segment(text: str, start: float, end: float, *words: WordResponse) -> SegmentResponse:
@@ -125,14 +124,15 @@ def test_the_finals_among_the_events_are_the_segments() -> None:
         Final("", 2.5, 2.5, 2.5),
         Final("네", 3.0, 3.1, 3.5, language="en"),
     ]
-    new = [event for each in recognitions for event in recognition_events("s", each, config, "local")]
-    new.append(wire_event("s", EventType.ERROR, {"code": "engine_restarted"}))
-    events = [LoggedEvent(n, event.type, event.payload) for n, event in enumerate(new, start=1)]
+    new = [event for each in recognitions for event in recognition_events(each, config, "local")]
+    new.append(error_event("engine_restarted", "It failed.", recoverable=True))
+    events = [LoggedEvent(n, event.type, event.body, event.timestamp) for n, event in enumerate(new, start=1)]
     assert segments_of(events) == [
         SegmentResponse(
             text="안녕 하세요",
             start=0.5,
             end=1.25,
+            through=1.5,
             confidence=0.98,
             language="ko",
             engine="local",
@@ -141,6 +141,40 @@ def test_the_finals_among_the_events_are_the_segments() -> None:
                 WordResponse(word="하세요", start=0.9, end=1.25),
             ],
         ),
-        SegmentResponse(text="네", start=3.0, end=3.1, language="en", engine="local"),
+        SegmentResponse(text="네", start=3.0, end=3.1, through=3.5, language="en", engine="local"),
     ]
-    assert [json.loads(event.payload)["event_type"] for event in new] == ["token", "final", "final", "error"]
+    assert [str(event.type) for event in new] == ["token", "final", "final", "error"]
+
+
+def segment_in(language: str, text: str, *words: str) -> SegmentResponse:
+    said = [WordResponse(word=word, start=n, end=n + 1) for n, word in enumerate(words)]
+    return SegmentResponse(text=text, start=0, end=len(words), language=language, engine="local", words=said)
+
+
+@pytest.mark.parametrize(
+    "segment",
+    [
+        segment_in("ja", "今日はいい天気です", "今日", "は", "いい", "天気", "です"),
+        segment_in("zh", "今天天气很好", "今天", "天气", "很", "好"),
+        segment_in("ja", "Hello worldと言った", "Hello", "world", "と", "言った"),
+        segment_in("ko", "그는 걸어갔다", "그는", "걸어갔다"),
+    ],
+    ids=["Japanese", "Chinese", "Latin words in Japanese", "Korean"],
+)
+def test_subtitles_join_words_as_their_text_does(segment: SegmentResponse) -> None:
+    assert texts_of_cues(to_srt([segment])) == [segment.text]
+
+
+def test_words_that_the_text_does_not_show_are_joined_as_usual_in_their_language() -> None:
+    assert texts_of_cues(to_srt([segment_in("zh", "(笑)", "今天", "天气")])) == ["今天天气"]
+
+
+def test_the_whole_text_joins_sentences_as_their_language_joins_words() -> None:
+    state = SessionState("s", "ended", None, SessionConfig(), 0, 0, 0, 0, Checkpoint(), 0, b"")
+    segments = [
+        segment_in("zh", "你好。"),
+        segment_in("zh", "再见。"),
+        segment_in("en", "Bye."),
+        segment_in("en", "Now."),
+    ]
+    assert Transcript(state, segments).text == "你好。再见。Bye. Now."

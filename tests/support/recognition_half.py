@@ -1,7 +1,6 @@
 """A recognition half whose engines fail as they are told, and what is read of its sessions."""
 
 import asyncio
-import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from server import stt_service
 from server.engines.base import Engine
 from server.errors import EngineError
 from server.models import EventType, SessionConfig
 from server.observe.metrics import Metrics
-from server.session_log.base import LoggedEvent
+from server.recognition import session
+from server.session_log.base import LoggedEvent, Room
 from server.session_log.memory import MemorySessionLog
 from server.settings import Settings
 from server.stt_service import STTService
@@ -34,7 +33,7 @@ LONG = 60.0
 
 @pytest.fixture(name="no_backoff", autouse=True)
 def no_backoff_fixture(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stt_service, "FIRST_BACKOFF_SECONDS", 0.001)
+    monkeypatch.setattr(session, "FIRST_BACKOFF_SECONDS", 0.001)
 
 
 @dataclass
@@ -44,20 +43,24 @@ class Half:
     engines: dict[str, FakeEngine]
     settings: Settings
     metrics: Metrics = field(default_factory=Metrics)
+    make_log: type[MemorySessionLog] = MemorySessionLog
     ahead: float = 0.0
     sessions: int = 0
 
     def __post_init__(self) -> None:
-        self.log = MemorySessionLog(lambda: time.monotonic() + self.ahead, LEASE_SECONDS)
-        engines: dict[str, Engine] = dict(self.engines)
-        self.service = STTService(self.log, engines, self.settings, self.metrics)
+        self.log = self.make_log(lambda: time.monotonic() + self.ahead, LEASE_SECONDS)
+        self.known: dict[str, Engine] = dict(self.engines)
+        """The engines of the service; what is deleted here has vanished."""
+        self.service = STTService(self.log, self.known, self.settings, self.metrics)
 
     async def open(self, **config: Any) -> str:
         """A session that begins with the first engine."""
         self.sessions += 1
         session_id = f"sess_{self.sessions}"
         checked = SessionConfig.model_validate(config)
-        await self.log.create(session_id, checked.model_dump(), next(iter(self.engines)), max_backlog_bytes=10_000_000)
+        engine = next(iter(self.engines)) if checked.engine == "auto" else checked.engine
+        room = Room(1000, {engine: None})
+        await self.log.create(session_id, checked, room, max_backlog_bytes=10_000_000)
         return session_id
 
     async def recognise(self, audio: bytes, **config: Any) -> list[LoggedEvent]:
@@ -77,10 +80,15 @@ class Half:
 
 
 @asynccontextmanager
-async def running(*faults: Fault, engines: dict[str, FakeEngine] | None = None, **settings: Any) -> AsyncIterator[Half]:
+async def running(
+    *faults: Fault,
+    engines: dict[str, FakeEngine] | None = None,
+    log: type[MemorySessionLog] = MemorySessionLog,
+    **settings: Any,
+) -> AsyncIterator[Half]:
     """A recognition half with one engine that has the faults, or with ``engines``."""
     defaults = {"engine_timeout_seconds": 0.1, "lease_seconds": LEASE_SECONDS}
-    half = Half(engines or {"fake": FakeEngine(list(faults))}, settings_of(**defaults | settings))
+    half = Half(engines or {"fake": FakeEngine(list(faults))}, settings_of(**defaults | settings), make_log=log)
     async with asyncio.TaskGroup() as tasks:
         task = tasks.create_task(half.service.run())
         yield half
@@ -89,7 +97,7 @@ async def running(*faults: Fault, engines: dict[str, FakeEngine] | None = None, 
 
 
 def data_of(event: LoggedEvent) -> dict[str, Any]:
-    return dict(json.loads(event.payload)["data"])
+    return event.data
 
 
 def texts(events: list[LoggedEvent]) -> list[str]:

@@ -70,6 +70,7 @@ def run_server(
 
 def settings_of(**values: Any) -> Settings:
     """The defaults but for ``values``, whatever the environment says."""
+    assert values.keys() <= Settings.model_fields.keys(), "settings of an engine: see engine_settings"
     return Settings(_env_file=None, **values)
 
 

@@ -9,13 +9,16 @@ from dataclasses import dataclass
 
 import pytest
 
-from server.models import EventType
-from server.session_log.base import Checkpoint, Lease, NewEvent, SessionLog
+from server.models import EventType, SessionConfig
+from server.session_log.base import Checkpoint, Lease, NewEvent, Room, SessionLog
 from server.session_log.memory import MemorySessionLog
 
 LEASE_SECONDS = 5.0
 LONG = 60.0  # a wait that must be cut short by what it waits for
 FOREVER = 1e9
+ENGINES = frozenset({"fake"})
+ROOM = Room(total=1000, engines={"fake": None})
+CONFIG = SessionConfig(language="ko", keywords=["한국어"])
 
 
 @dataclass(frozen=True)
@@ -41,9 +44,8 @@ async def memory_store(lease_seconds: float = LEASE_SECONDS) -> AsyncIterator[St
         nonlocal ahead
         ahead += seconds
 
-    log = MemorySessionLog(clock=lambda: time.monotonic() + ahead, lease_seconds=lease_seconds)
-    yield Store(log, log, advance, settle=lambda: asyncio.sleep(0))
-    await log.aclose()
+    async with MemorySessionLog(clock=lambda: time.monotonic() + ahead, lease_seconds=lease_seconds) as log:
+        yield Store(log, log, advance, settle=lambda: asyncio.sleep(0))
 
 
 STORES: dict[str, Callable[..., AbstractAsyncContextManager[Store]]] = {"memory": memory_store}
@@ -63,17 +65,17 @@ async def log_fixture(store: Store) -> SessionLog:
 
 
 async def create(log: SessionLog, session_id: str, max_backlog_bytes: int = 100) -> None:
-    await log.create(session_id, {"language": "ko", "keywords": ["한국어"]}, "fake", max_backlog_bytes)
+    await log.create(session_id, CONFIG, ROOM, max_backlog_bytes)
 
 
 async def claimed(log: SessionLog, owner: str = "a") -> Lease:
-    lease = await log.claim(owner, wait=0)
+    lease = await log.claim(owner, ENGINES, wait=0)
     assert lease is not None
     return lease
 
 
 def event(event_type: EventType, **data: object) -> NewEvent:
-    return NewEvent(event_type, json.dumps({"event_type": event_type, "data": data}).encode())
+    return NewEvent(event_type, json.dumps(data).encode(), 1_764_000_000.25)
 
 
 def token(text: str) -> NewEvent:
@@ -95,14 +97,14 @@ async def ids(log: SessionLog, after: int = 0) -> list[int]:
     return [logged.id for logged in await log.read_events("s", after, wait=0)]
 
 
-async def audio(log: SessionLog, lease: Lease, after: int = 0, limit: int = 1000, wait: float = 0) -> bytes:
-    return (await log.read_audio(lease, after, 0.0, limit, wait)).pcm
+async def audio(log: SessionLog, lease: Lease, offset: int = 0, limit: int = 1000, wait: float = 0) -> bytes:
+    return (await log.read_audio(lease, offset, 0.0, limit, wait)).data
 
 
 def calls_with(log: SessionLog, lease: Lease) -> list[Awaitable[object]]:
     return [
         log.renew(lease),
         log.read_audio(lease, 0, 9.0, 10, wait=0),
-        log.append_events(lease, [final("zombie"), end()], Checkpoint(1, 1.0)),
+        log.append_events(lease, [final("zombie"), end()], checkpoint=Checkpoint(1, 1.0), end_reason="closed"),
         log.release(lease),
     ]

@@ -1,0 +1,151 @@
+"""One recognizer at work on a session, from a checkpoint to the end of the audio or to its failure."""
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from typing import Protocol
+
+from server.audio.decoder import AudioDecoder
+from server.engines.base import BYTES_PER_SECOND, Engine, Metered, Recognizer, Usage
+from server.errors import AudioError, EngineError
+from server.events import recognition_events
+from server.models import Final, SessionConfig
+from server.session_log.base import AudioSlice, Checkpoint, NewEvent
+
+SLICE_BYTES = 2 * BYTES_PER_SECOND
+"""PCM that a recognizer is given at once: a little compressed audio may be very long."""
+UNTAKEN = "The recognizer takes no audio."
+UNANSWERED = "The recognizer does not answer a flush."
+
+
+class Session(Protocol):
+    """The session that a recognizer works on: its audio, its log, what it costs."""
+
+    engine: str
+
+    async def read_audio(self, decoder: AudioDecoder, flushed: int) -> AudioSlice: ...
+    async def publish(self, *events: NewEvent) -> None: ...
+    async def publish_final(self, events: Sequence[NewEvent], checkpoint: Checkpoint, flushed: int | None) -> None: ...
+    def count_audio(self, seconds: float) -> None: ...
+    def count_cost(self, usage: Usage) -> None: ...
+
+
+class RecognizerRun:
+    """Fed from the log by one task, its recognitions published by another, watched by a third."""
+
+    def __init__(
+        self,
+        session: Session,
+        engine: Engine,
+        config: SessionConfig,
+        checkpoint: Checkpoint,
+        engine_seconds: float,
+    ) -> None:
+        self._session = session
+        self._engine = engine
+        self._config = config
+        self._checkpoint = checkpoint
+        self._engine_seconds = engine_seconds
+        self._decoder = AudioDecoder(config, checkpoint)
+        self._asked: deque[int] = deque()  # offsets of the marks that the recognizer has yet to answer
+        self._waits: dict[str, float] = {}  # what the recognizer is late with if it takes too long, and since when
+
+    async def run(self) -> None:
+        """Raises :class:`AudioError` once everything before the damage is published, and whatever the engine raises."""
+        recognizer: Recognizer | None = None
+        try:
+            async with contextlib.AsyncExitStack() as stack:
+                async with self._deadline("The recognizer does not open."):
+                    recognizer = await stack.enter_async_context(
+                        self._engine.open(self._config, self._checkpoint.seconds)
+                    )
+                tasks = await stack.enter_async_context(asyncio.TaskGroup())
+                publishing = tasks.create_task(self._publish(recognizer))
+                watching = tasks.create_task(self._watch())
+                damage = await self._feed(recognizer)
+                async with self._deadline("The recognizer did not come to an end."):
+                    await recognizer.finish()
+                    await publishing
+                watching.cancel()
+                if damage:
+                    raise damage
+        finally:
+            if isinstance(recognizer, Metered):
+                self._session.count_cost(recognizer.usage)
+
+    async def _feed(self, recognizer: Recognizer) -> AudioError | None:
+        """Send the audio as it comes, until there is no more, or what comes is none: what was said before it counts."""
+        flushed = -1
+        while True:
+            audio = await self._session.read_audio(self._decoder, flushed)
+            try:
+                pcm = await self._decoded(audio)
+            except AudioError as exc:
+                return exc
+            await self._send(recognizer, pcm)
+            if audio.mark is not None:
+                flushed = audio.mark
+                await self._flush(recognizer, flushed)
+            if audio.finished:
+                return None
+
+    async def _decoded(self, audio: AudioSlice) -> bytes:
+        """PCM of a slice, and of what is held back once it is the last one."""
+        decoder = self._decoder
+        if decoder.is_raw:
+            return decoder.decode(audio.data) + (decoder.flush() if audio.finished else b"")
+        return await asyncio.to_thread(
+            lambda: decoder.decode(audio.data) + (decoder.flush() if audio.finished else b"")
+        )
+
+    async def _send(self, recognizer: Recognizer, pcm: bytes) -> None:
+        for start in range(0, len(pcm), SLICE_BYTES):
+            piece = pcm[start : start + SLICE_BYTES]
+            self._waits[UNTAKEN] = _now()
+            await recognizer.send_audio(piece)
+            del self._waits[UNTAKEN]
+            self._session.count_audio(len(piece) / BYTES_PER_SECOND)
+
+    async def _flush(self, recognizer: Recognizer, mark: int) -> None:
+        self._asked.append(mark)
+        self._waits.setdefault(UNANSWERED, _now())
+        await recognizer.flush()
+
+    async def _publish(self, recognizer: Recognizer) -> None:
+        """Write what the recognizer says to the log."""
+        async for recognition in recognizer:
+            if isinstance(recognition, Final):
+                flushed = self._answered() if recognition.flushed else None
+                events = recognition_events(recognition, self._config, self._session.engine, flushed)
+                checkpoint = self._decoder.checkpoint_at(recognition.through)
+                await self._session.publish_final(events, checkpoint, flushed)
+            else:
+                await self._session.publish(*recognition_events(recognition, self._config, self._session.engine))
+
+    def _answered(self) -> int:
+        mark = self._asked.popleft()
+        del self._waits[UNANSWERED]
+        if self._asked:
+            self._waits[UNANSWERED] = _now()
+        return mark
+
+    async def _watch(self) -> None:
+        """A recognizer that hangs is one that failed. A look now and then costs less than a deadline for each call."""
+        while True:
+            await asyncio.sleep(self._engine_seconds / 4)
+            for complaint, since in self._waits.items():
+                if _now() - since >= self._engine_seconds:
+                    raise EngineError(complaint, retryable=True)
+
+    @contextlib.asynccontextmanager
+    async def _deadline(self, complaint: str) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(self._engine_seconds):
+                yield
+        except TimeoutError as exc:
+            raise EngineError(complaint, retryable=True) from exc
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
