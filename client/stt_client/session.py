@@ -80,7 +80,8 @@ class Session:
     async def flush(self, seconds: float = FLUSH_SECONDS) -> str | None:
         """Have everything sent so far recognised now; the session goes on.
 
-        Returns the text of the final that answers, or ``None`` where nothing was said since the final before it.
+        Returns the text of the final that answers, or ``None`` where nothing was said since the final before it. Asked
+        again before more is sent, it has the same answer.
         Raises what ``send`` does, and :class:`ServerUnavailable` if no answer has come within ``seconds``.
         """
         try:
