@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.audio.decoder import parse_wav_header
+from server.audio.formats import parse_wav_header
 from stt_client.errors import SessionLost
 from stt_client.kept_audio import KEPT_SECONDS, KeptAudio
 from stt_client.layout import layout_of
