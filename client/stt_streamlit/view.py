@@ -2,17 +2,18 @@
 
 import json
 import statistics
+from collections.abc import Callable
 from datetime import datetime
 from html import escape
 from typing import Any
 
 import streamlit as st
 
-from client.clock import clock
-from client.i18n import Words
-from client.streamlit_charts import arrivals, show_timeline
-from client.streamlit_sidebar import language_name, sentence
-from client.streamlit_state import LiveSession, SessionView, Utterance
+from stt_client.clock import clock
+from stt_streamlit.charts import arrivals, show_timeline
+from stt_streamlit.i18n import Words
+from stt_streamlit.sidebar import language_name, sentence
+from stt_streamlit.state import LiveSession, SessionView, Utterance
 
 TRANSCRIPT_SECONDS = 0.4
 TIMELINE_SECONDS = 2.0
@@ -40,22 +41,38 @@ STYLE = """
 """
 
 
-def show_session(words: Words, live: LiveSession) -> None:
-    """Everything about one session; parts that change are drawn again by themselves until it is over."""
+def show_session(words: Words, live: LiveSession, flush: Callable[[LiveSession], None]) -> None:
+    """Everything about one session; parts that change are drawn again by themselves until it is over.
+
+    ``flush`` asks for the final of what was said so far.
+    """
     over = live.view.over
     every = None if over else TRANSCRIPT_SECONDS
-    st.fragment(_show_transcript, run_every=every)(words, live, over)
+    st.fragment(_show_transcript, run_every=every)(words, live, over, flush)
     every = None if over else TIMELINE_SECONDS
     st.fragment(_show_details, run_every=every)(words, live, over)
 
 
-def _show_transcript(words: Words, live: LiveSession, over: bool) -> None:
+def _show_transcript(words: Words, live: LiveSession, over: bool, flush: Callable[[LiveSession], None]) -> None:
     view = live.view
     if view.over and not over:
         st.rerun()  # what is over needs no redrawing, and the rest of the page may look different
     _show_state(words, live, view)
+    if live.source == "microphone" and view.status == "live":
+        st.button(
+            words("flush"),
+            icon=":material/keyboard_return:",
+            help=words("flush_help"),
+            on_click=flush,
+            args=(live,),
+            key=f"flush_{live.key}",
+        )
     for notice in dict.fromkeys(view.notices):
-        st.warning(sentence(words, "notice", notice))
+        told = sentence(words, "notice", notice)
+        if notice.code == "session_reopened":
+            st.caption(f":material/sync: {told}")
+        else:
+            st.warning(told)
     if view.problem:
         st.error(sentence(words, "problem", view.problem))
     interim = "" if live.source == "microphone" else view.interim  # the microphone shows its own

@@ -7,9 +7,9 @@ from typing import Any
 
 import streamlit as st
 
-from client.i18n import TEXTS, TONGUES, Tongue, Words, tongue_of
-from client.streamlit_session import Background, ServerStatus
-from client.streamlit_state import Problem
+from stt_streamlit.i18n import TEXTS, TONGUES, Tongue, Words, tongue_of
+from stt_streamlit.session import Background, ServerStatus
+from stt_streamlit.state import Problem
 
 DEFAULT_URL = "http://127.0.0.1:8001"
 STATUS_SECONDS = 1.0

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 from uuid import uuid4
 
-from client.stt_client import Event, RequestRefused, SessionLost, SessionState, STTClientError, Transcript
+from stt_client import Event, Origin, RequestRefused, SessionLost, SessionState, STTClientError, Transcript
 
 Status = Literal["opening", "live", "ended", "failed"]
 
@@ -45,7 +45,7 @@ class Problem:
             case SessionLost():
                 return cls("session_lost", str(error))
             case STTClientError():
-                return cls("server_away", str(error))
+                return cls("draining" if error.code == "draining" else "server_away", str(error))
             case ValueError():
                 return cls("wrong_address", str(error))
             case _:
@@ -113,8 +113,10 @@ class SessionView:
             case "speech_end":
                 return replace(view, speech=_closed(view.speech, data["end"]))
             case "error":
-                notice = Problem(str(data.get("code", "")), str(data.get("message", "")))
-                return replace(view, notices=(*view.notices, notice))
+                return view.noticed(Problem(str(data.get("code", "")), str(data.get("message", ""))))
+            case "session_reopened":
+                reopened = view.noticed(Problem("session_reopened", str(data.get("reason", ""))))
+                return replace(reopened, session_id=event.session_id, interim="", speech=_closed(view.speech, view.end))
             case "session_end":
                 reason = str(data.get("reason", ""))
                 speech = _closed(view.speech, view.end)
@@ -133,6 +135,9 @@ class SessionView:
         seconds = max(self.recognized_seconds, transcript.duration)
         return replace(self, srt=srt, vtt=vtt, document=transcript.document, recognized_seconds=seconds)
 
+    def noticed(self, notice: Problem) -> "SessionView":
+        return replace(self, notices=(*self.notices, notice))
+
     def failed(self, error: Exception) -> "SessionView":
         return replace(self, status="failed", problem=Problem.of(error))
 
@@ -142,6 +147,7 @@ class LiveSession:
     """One session of the user, and what it takes to carry it on after the connection to the browser was cut.
 
     ``audio``: bytes of a file to upload, given up once they are recognised; ``None`` where someone else uploads.
+    ``origin``: of the session on the server, once it is followed.
     """
 
     source: Literal["microphone", "file"]
@@ -151,6 +157,7 @@ class LiveSession:
     config: dict[str, Any] = field(default_factory=dict)
     audio: bytes | None = field(default=None, repr=False)
     view: SessionView = SessionView()
+    origin: Origin | None = field(default=None, repr=False)
     stopping: bool = False
     key: str = field(default_factory=lambda: uuid4().hex)
 

@@ -1,18 +1,20 @@
 """HTTP to one server, tried again for as long as that makes sense."""
 
-import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 
 import httpx
 from httpx_sse import ServerSentEvent, aconnect_sse
 
-from client.wire import RetryPolicy, ServerUnavailable, STTClientError, read_document, read_refusal
+from stt_client.errors import ServerUnavailable, STTClientError, read_document, read_refusal
+from stt_client.retries import Retries, RetryPolicy
+from stt_client.wire import Event, read_event
 
 
 class Connection:
-    """HTTP to one server, with retries. Raises the errors of ``client.wire``, and none of httpx."""
+    """HTTP to one server, with retries. Raises the errors of ``stt_client.errors``, and none of httpx."""
 
     def __init__(
         self,
@@ -23,7 +25,7 @@ class Connection:
         stall_seconds: float,
     ) -> None:
         self.retry = retry
-        self.answered = False
+        self._answered = False
         self._stream_timeout = httpx.Timeout(stall_seconds, connect=5.0)
         self._http = httpx.AsyncClient(
             base_url=_checked_url(base_url),
@@ -37,14 +39,17 @@ class Connection:
     async def aclose(self) -> None:
         await self._http.aclose()
 
+    def retries(self) -> Retries:
+        return Retries(self.retry, lambda: self._answered)
+
     async def request(self, method: str, path: str, **options: Any) -> httpx.Response:
         """Ask until there is an answer."""
-        patience = Patience(self)
+        retries = self.retries()
         while True:
             try:
                 return await self.ask(method, path, **options)
             except STTClientError as error:
-                await patience.wait(error)
+                await retries.wait(error)
 
     async def document(self, method: str, path: str, **options: Any) -> dict[str, Any]:
         """The JSON object of the answer."""
@@ -58,7 +63,36 @@ class Connection:
             raise _unreachable(error) from error
         return self._accepted(response)
 
-    async def frames(self, path: str, last_event_id: int) -> AsyncGenerator[ServerSentEvent, None]:
+    async def events(self, path: str, after: int) -> AsyncGenerator[Event, None]:
+        """Every event with an id above ``after``, once and in order, and the heartbeats between them.
+
+        A stream that is cut or stalls is opened again where it stopped. Ends behind ``session_end``.
+        """
+        retries = self.retries()
+        reconnect_seconds = 0.0
+        while True:
+            try:
+                async with aclosing(self._frames(path, after)) as frames:
+                    async for frame in frames:
+                        if frame.retry is not None:
+                            reconnect_seconds = frame.retry / 1000
+                        event = read_event(frame)
+                        if event is None:
+                            continue
+                        retries.reset()
+                        is_new = event.id is None or event.id > after
+                        if event.event_type == "session_end":  # of a purge, which is in no log
+                            yield event if is_new else replace(event, id=None)
+                            return
+                        if is_new:
+                            after = event.id or after
+                            yield event
+                return
+            except STTClientError as cut:
+                cut.retry_after = cut.retry_after or reconnect_seconds
+                await retries.wait(cut)
+
+    async def _frames(self, path: str, last_event_id: int) -> AsyncGenerator[ServerSentEvent, None]:
         """One connection to an event stream. Returns when the stream is over for good (204); a cut is an error."""
         headers = {"Last-Event-ID": str(last_event_id)} if last_event_id else {}
         try:
@@ -75,35 +109,10 @@ class Connection:
         raise ServerUnavailable("The event stream was cut.")
 
     def _accepted(self, response: httpx.Response) -> httpx.Response:
-        self.answered = True
+        self._answered = True
         if response.is_success:
             return response
         raise read_refusal(response)
-
-
-class Patience:
-    """Waits between tries of one thing, and raises when nothing has worked for too long."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self._failures = 0
-        self._since = 0.0
-
-    def reset(self) -> None:
-        self._failures = 0
-
-    async def wait(self, error: STTClientError) -> None:
-        """Wait before another try. Raises ``error`` when there should be none."""
-        policy = self._connection.retry
-        now = asyncio.get_running_loop().time()
-        if not self._failures:
-            self._since = now
-        self._failures += 1
-        delay = policy.delay(self._failures, error.retry_after)
-        give_up = policy.give_up_seconds if self._connection.answered else policy.first_contact_seconds
-        if not error.retryable or now + delay > self._since + give_up:
-            raise error
-        await asyncio.sleep(delay)
 
 
 def _checked_url(base_url: str) -> httpx.URL:

@@ -12,8 +12,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from client.clock import clock
-from client.wire import Event
+from stt_client import Event
+from stt_client.clock import clock
 
 BAR_CELLS = 24
 
@@ -63,10 +63,12 @@ class Display:
             self._live.stop()
 
     def show(self, event: Event) -> None:
-        """Show a ``token`` or a ``final``; other events show nothing."""
+        """Show a ``token`` or a ``final``; other events have no text."""
         text = one_line(event.data.get("text", ""))
         if event.event_type == "token" and self._interims:
             self._interim = text
+        elif event.event_type == "session_reopened":
+            self._interim = ""  # the words come again
         elif event.event_type == "final":
             self._interim = ""
             self._refresh()  # printing shows again what the last refresh has shown

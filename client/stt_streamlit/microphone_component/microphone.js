@@ -12,7 +12,7 @@ let args = null;
 let attempts = 0;
 /** @type {'idle' | 'starting' | 'recording' | 'finishing'} */
 let state = 'idle';
-/** @type {import('../../server/web/recording.js').Recording | null} */
+/** @type {import('../../../server/web/recording.js').Recording | null} */
 let recording = null;
 let started = 0;
 
@@ -55,7 +55,7 @@ async function start() {
 /**
  * The server's own module; a browser remembers one that failed to load by its address.
  * @param {string} url
- * @returns {Promise<typeof import('../../server/web/stt-client.js')>}
+ * @returns {Promise<typeof import('../../../server/web/stt-client.js')>}
  */
 async function library(url) {
     const address = `${url}/web/stt-client.js${attempts++ ? `?try=${attempts}` : ''}`;
@@ -68,7 +68,7 @@ async function library(url) {
     }
 }
 
-/** @param {import('../../server/web/recording.js').Recording} current @param {string} url */
+/** @param {import('../../../server/web/recording.js').Recording} current @param {string} url */
 function listenTo(current, url) {
     on(current, current, {
         session: (session) => listenToSession(current, session, url),
@@ -80,8 +80,8 @@ function listenTo(current, url) {
 }
 
 /**
- * @param {import('../../server/web/recording.js').Recording} current
- * @param {import('../../server/web/stt-session.js').STTSession} session @param {string} url
+ * @param {import('../../../server/web/recording.js').Recording} current
+ * @param {import('../../../server/web/stt-session.js').STTSession} session @param {string} url
  */
 function listenToSession(current, session, url) {
     const speaking = (/** @type {boolean} */ isSpeaking) => (document.body.dataset.speaking = `${isSpeaking}`);

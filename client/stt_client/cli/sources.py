@@ -1,4 +1,4 @@
-"""Where the command line has its audio from: a file, standard input, or (in ``client.microphone``) a microphone."""
+"""Where the command line has its audio from: a file or standard input; ``microphone`` has the third source."""
 
 import asyncio
 import io
@@ -10,8 +10,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
-from client.microphone import Feed
-from client.mp4_index import index_first
+from stt_client.cli.microphone import Feed
+from stt_client.mp4_index import index_first
 
 READ_BYTES = 1 << 16
 CHUNKS_PER_SECOND = 10

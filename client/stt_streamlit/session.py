@@ -14,8 +14,8 @@ from typing import Any
 
 import httpx
 
-from client.streamlit_state import LiveSession, Problem
-from client.stt_client import RequestRefused, RetryPolicy, Session, STTClient, STTClientError
+from stt_client import RequestRefused, RetryPolicy, Session, STTClient, STTClientError
+from stt_streamlit.state import LiveSession, Problem
 
 WATCH_SECONDS = 2.0
 ONCE = RetryPolicy(give_up_seconds=0, first_contact_seconds=0)
@@ -26,6 +26,7 @@ OPENING = RetryPolicy(give_up_seconds=4, first_contact_seconds=4)
 FOLLOWING = RetryPolicy(give_up_seconds=600, first_contact_seconds=600)
 """To open a session is soon tried again by hand; later on there is a recording to lose, which the browser keeps for
 ten minutes."""
+FLUSH_SECONDS = 10.0
 AHEAD_SECONDS = 10.0
 """Of a file that the server may have but not have recognised: so much still comes after the user has stopped it."""
 
@@ -77,6 +78,10 @@ class Background:
         """Open, upload and follow a session until it is over; nothing happens if that is going on already."""
         if not live.view.over:
             self._call(self._start, live.key, _carry_on, live)
+
+    def flush(self, live: LiveSession) -> None:
+        """Have what was said so far recognised now; a failure becomes a notice of the session."""
+        self._call(self._start, f"flush {live.key}", _flush, live)
 
     def watch(self, url: str, api_key: str | None) -> None:
         """Keep ``server`` up to date, for this server from now on."""
@@ -139,7 +144,7 @@ async def _carry_on(live: LiveSession) -> None:
             if not live.view.session_id:
                 session_id = await _open(live)
                 live.view = replace(live.view, session_id=session_id)
-            session = await client.session(live.view.session_id)
+            session = await client.session(live.origin or live.view.session_id)
             state = await session.state()
             live.view = live.view.opened(state)
             await _follow(session, live)
@@ -153,6 +158,14 @@ async def _open(live: LiveSession) -> str:
         return (await client.create_session(**live.config)).session_id
 
 
+async def _flush(live: LiveSession) -> None:
+    try:
+        async with STTClient(live.url, live.api_key, retry=OPENING) as client:
+            await (await client.session(live.view.session_id)).flush(FLUSH_SECONDS)
+    except* (STTClientError, ValueError) as errors:
+        live.view = live.view.noticed(Problem.of(_first(errors)))
+
+
 async def _follow(session: Session, live: LiveSession) -> None:
     finals = asyncio.Event()
     async with asyncio.TaskGroup() as tasks:
@@ -164,7 +177,7 @@ async def _follow(session: Session, live: LiveSession) -> None:
             async for event in events:
                 if event.event_type == "session_end":  # seen to be over only when the downloads are complete
                     await _fetch_documents(session, live)
-                live.view = live.view.after(event)
+                live.view, live.origin = live.view.after(event), session.origin
                 if event.event_type == "final":
                     finals.set()
         for task in beside:
@@ -181,7 +194,7 @@ async def _upload(session: Session, live: LiveSession, audio: bytes) -> None:
             if live.stopping:
                 break
             await session.send(audio[begin : begin + CHUNK_BYTES])
-            await session.flush()
+            await session.confirmed()
         await session.finish()
     except RequestRefused as refusal:
         if refusal.code != "session_ended":  # then the event stream says why

@@ -1,8 +1,8 @@
 """Command line: transcribe a file, standard input or the microphone, live.
 
-python -m client.cli talk.wav
-arecord -t raw -f S16_LE -r 16000 -c 1 | python -m client.cli -
-python -m client.cli
+stt talk.wav
+arecord -t raw -f S16_LE -r 16000 -c 1 | stt -
+stt
 """
 
 import argparse
@@ -18,19 +18,11 @@ from typing import Any, TextIO
 
 from rich.console import Console
 
-from client.clock import clock
-from client.microphone import Microphone, MicrophoneError
-from client.sources import FileSource, Source, StandardInput, UsageError
-from client.stt_client import (
-    RequestRefused,
-    RetryPolicy,
-    ServerUnavailable,
-    Session,
-    SessionLost,
-    STTClient,
-    STTClientError,
-)
-from client.terminal import Display
+from stt_client import RequestRefused, RetryPolicy, ServerUnavailable, Session, SessionLost, STTClient
+from stt_client.cli.microphone import Microphone, MicrophoneError
+from stt_client.cli.session_run import SessionRun
+from stt_client.cli.sources import FileSource, Source, StandardInput, UsageError
+from stt_client.cli.terminal import Display
 
 EXIT_CODES = """\
 exit codes:
@@ -42,71 +34,6 @@ exit codes:
   130  Ctrl-C a second time (the first one ends the audio and waits for the last words)
 """
 FORMATS = {".json": "json", ".srt": "srt", ".vtt": "vtt"}
-WATCH_SECONDS = 0.5
-
-
-class Transcription:
-    """One session from the first byte to ``session_end``."""
-
-    def __init__(self, session: Session, source: Source, display: Display) -> None:
-        self._session = session
-        self._source = source
-        self._display = display
-        self._all_sent = False
-        self._failed = False
-        self._ended_well = False
-
-    async def run(self) -> bool:
-        """True when all was sent and recognised. Raises the errors of the SDK."""
-        error: BaseException | None = None
-        try:
-            if isinstance(self._source, Microphone):
-                self._display.notice("Listening; Ctrl-C ends.")
-            async with asyncio.TaskGroup() as tasks:
-                upload = tasks.create_task(self._upload())
-                progress = tasks.create_task(self._watch_progress())
-                await self._follow()
-                upload.cancel()
-                progress.cancel()
-        except* (STTClientError, OSError) as errors:
-            error = errors.exceptions[0]
-        if error:
-            raise error
-        return self._ended_well and not self._failed
-
-    async def _follow(self) -> None:
-        async for event in self._session.events():
-            self._display.show(event)
-            if event.event_type == "error":
-                self._display.warn(f"{event.data.get('message')} ({event.data.get('code')})")
-                self._failed = self._failed or not event.data.get("recoverable", False)
-            if event.event_type == "session_end":
-                self._ended_well = self._all_sent and event.data.get("reason") == "finished"
-                if not self._ended_well:
-                    self._display.warn(f"The server ended the session: {event.data.get('reason')}.")
-
-    async def _upload(self) -> None:
-        try:
-            async for chunk in self._source:
-                await self._session.send(chunk)
-            await self._session.flush()
-        except RequestRefused as refusal:
-            if refusal.code != "session_ended":
-                raise
-            return  # the event stream says why
-        self._all_sent = True
-        if isinstance(self._source, Microphone) and self._source.lost_seconds:
-            self._display.warn(f"{self._source.lost_seconds:.1f} s of the microphone were lost: nobody took them.")
-        await self._session.finish()
-
-    async def _watch_progress(self) -> None:
-        source = self._source
-        while self._display.live and source.total_bytes:
-            state = await self._session.state()
-            sent = self._session.confirmed_bytes
-            uploaded = clock(sent / source.byte_rate) if source.byte_rate else f"{sent / 1e6:.1f} MB"
-            self._display.show_progress(uploaded, state.recognized_seconds)
-            await asyncio.sleep(WATCH_SECONDS)
 
 
 @contextmanager
@@ -133,7 +60,7 @@ def interrupts(source: Source, display: Display) -> Iterator[None]:
 
 async def transcribe(args: argparse.Namespace) -> int:
     """Run the command; returns its exit code. Raises the errors that ``main`` turns into the others."""
-    retry = RetryPolicy(give_up_seconds=args.patience, first_contact_seconds=min(5.0, args.patience))
+    retry = RetryPolicy(give_up_seconds=args.give_up, first_contact_seconds=min(5.0, args.give_up))
     try:
         client = STTClient(args.url, args.api_key, retry=retry)
     except ValueError as error:
@@ -144,7 +71,7 @@ async def transcribe(args: argparse.Namespace) -> int:
             session = await client.create_session(**source.config, **session_config(args))
             display = open_display(args, source)
             with display, interrupts(source, display):
-                complete = await Transcription(session, source, display).run()
+                complete = await SessionRun(session, source, display).run()
             if args.format:
                 await write_transcript(session, args.format, args.output)
     finally:
@@ -211,7 +138,7 @@ async def write_transcript(session: Session, format: Any, output: Path | None) -
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        "python -m client.cli",
+        "stt",
         description="Transcribe a file, standard input or the microphone, live.",
         epilog=EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -221,7 +148,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     url = os.environ.get("STT_URL", "http://127.0.0.1:8001")
     server.add_argument("--url", default=url, help="default: $STT_URL, or http://127.0.0.1:8001")
     server.add_argument("--api-key", default=os.environ.get("STT_API_KEY"), help="default: $STT_API_KEY")
-    server.add_argument("--patience", type=float, default=60.0, metavar="S", help="give up after S seconds (60)")
+    server.add_argument("--give-up", type=float, default=60.0, metavar="S", help="of trying, after S seconds (60)")
     speech = parser.add_argument_group("recognition")
     speech.add_argument("--language", help="BCP-47 tag such as ko or en, or multi to detect it")
     speech.add_argument("--engine", help="auto, local, deepgram, ...")
@@ -271,7 +198,3 @@ def main(arguments: list[str] | None = None) -> int:
     except RequestRefused as error:
         complain(str(error))
         return 4
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -83,6 +83,14 @@ TEXTS: dict[str, tuple[str, str]] = {
         "엔진을 다시 시작했습니다. 잃어버린 내용은 없습니다.",
         "The engine was restarted. Nothing was lost.",
     ),
+    "notice_session_reopened": (
+        "서버가 세션을 잃어 새 세션으로 이어서 인식합니다. 아직 인식하지 못한 말은 다시 보냈습니다.",
+        "The server lost the session; it goes on in a new one. What was not recognised yet has been sent again.",
+    ),
+    "notice_server_away": (
+        "서버가 응답하지 않아 요청하지 못했습니다.",
+        "The server does not answer, so this could not be asked of it.",
+    ),
     "notice_engine_failed": ("엔진이 멈춰 세션이 끝났습니다.", "The engine failed, which ended the session."),
     "notice_undecodable_audio": (
         "이 오디오는 읽을 수 없는 형식입니다.",
@@ -96,6 +104,11 @@ TEXTS: dict[str, tuple[str, str]] = {
     "file_types": ("WAV, FLAC, MP3, Ogg, WebM, M4A 또는 PCM", "WAV, FLAC, MP3, Ogg, WebM, M4A or PCM"),
     "transcribe": ("인식 시작", "Transcribe"),
     "stop": ("중지", "Stop"),
+    "flush": ("지금까지 한 말 확정", "Finish this sentence"),
+    "flush_help": (
+        "침묵을 기다리지 않고 지금까지 한 말의 최종 결과를 받습니다. 녹음은 계속됩니다.",
+        "Get the final of what was said so far without waiting for silence. The recording goes on.",
+    ),
     # --- session ---
     "session": ("세션", "Session"),
     "sessions": ("이 창의 세션", "Sessions of this window"),

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import streamlit.components.v1 as components
 
-from client.i18n import Words
-from client.streamlit_sidebar import Settings
+from stt_streamlit.i18n import Words
+from stt_streamlit.sidebar import Settings
 
 _component = components.declare_component("microphone", Path(__file__).parent / "microphone_component")
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import streamlit as st
 
-from client.i18n import Words
-from client.streamlit_state import LiveSession, SessionView
+from stt_streamlit.i18n import Words
+from stt_streamlit.state import LiveSession, SessionView
 
 SPEECH_COLOR = "#8a94a6"
 LATENCY_COLOR = "#2563eb"
