@@ -9,8 +9,6 @@ from pydantic_core import to_json
 from server.models import EventType, Final, Interim, Recognition, SessionConfig, SpeechEnded, SpeechStarted, Word
 from server.session_log.base import NewEvent
 
-TIME_DIGITS = 3
-CONFIDENCE_DIGITS = 4
 LEAST_CONFIDENCE = 0.0001
 """What a confidence is rounded to that would else be none at all."""
 
@@ -56,28 +54,29 @@ def new_event(event_type: EventType, data: Mapping[str, Any]) -> NewEvent:
 
 
 def _hypothesis(recognition: Interim | Final, config: SessionConfig, engine: str) -> dict[str, Any]:
-    data: dict[str, Any] = {"text": recognition.text}
-    if recognition.confidence is not None:
-        data["confidence"] = _confidence(recognition.confidence)
-    data["is_partial"] = isinstance(recognition, Interim)
-    data["start"] = _time(recognition.start)
-    data["end"] = _time(recognition.end)
-    data["words"] = [_word(each) for each in recognition.words]
-    data["language"] = recognition.language or config.language
-    data["engine"] = engine
-    return data
+    return {
+        "text": recognition.text,
+        **({} if recognition.confidence is None else {"confidence": _confidence(recognition.confidence)}),
+        "is_partial": isinstance(recognition, Interim),
+        "start": _time(recognition.start),
+        "end": _time(recognition.end),
+        "words": [_word(each) for each in recognition.words],
+        "language": recognition.language or config.language,
+        "engine": engine,
+    }
 
 
 def _word(word: Word) -> dict[str, Any]:
-    start, end = round(word.start, TIME_DIGITS), round(word.end, TIME_DIGITS)
-    if word.confidence is None:  # absent where the engine has none: zero would be a statement
-        return {"word": word.word, "start": start, "end": end}
-    return {"word": word.word, "start": start, "end": end, "confidence": _confidence(word.confidence)}
+    written = {"word": word.word, "start": _time(word.start), "end": _time(word.end)}
+    if word.confidence is not None:  # absent where the engine has none: zero would be a statement
+        written["confidence"] = _confidence(word.confidence)
+    return written
 
 
 def _confidence(value: float) -> float:
-    return round(value, CONFIDENCE_DIGITS) or LEAST_CONFIDENCE
+    return int(value * 10_000 + 0.5) / 10_000 or LEAST_CONFIDENCE
 
 
 def _time(seconds: float) -> float:
-    return round(seconds, TIME_DIGITS)
+    """Seconds to the millisecond. An event has a dozen of these, and ``round`` takes three times as long."""
+    return int(seconds * 1000 + 0.5) / 1000

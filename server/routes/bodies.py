@@ -1,4 +1,4 @@
-"""Bodies of requests: JSON read whole, raw audio as it arrives. ``headers``: names in lower case."""
+"""Bodies of requests: JSON read whole, raw audio as it arrives. ``headers``: as they came, names in lower case."""
 
 import asyncio
 import binascii
@@ -14,30 +14,31 @@ from server.errors import BodyTooLarge, UnsupportedType, UploadTimeout, invalid
 from server.routes.problems import refusal_of
 
 Model = TypeVar("Model", bound=BaseModel)
-Headers = Mapping[str, str]
+Headers = Mapping[bytes, bytes]
 
 CONFIG_BYTES = 65_536
 JSON_OVERHEAD_BYTES = 4_096
 BINARY_TYPES = ("application/octet-stream", "application/ogg")
-OFFSET = re.compile(r"^\d{1,15}$")
+OFFSET = re.compile(rb"^\d{1,15}$")
 
 
 def media_type(headers: Headers) -> str:
-    return headers.get("content-type", "").partition(";")[0].strip().lower()
+    return headers.get(b"content-type", b"").partition(b";")[0].strip().lower().decode("latin-1")
 
 
 def refuse_content_encoding(headers: Headers) -> None:
     """A compressed body could unpack to any size."""
-    encoding = headers.get("content-encoding", "identity").lower()
-    if encoding != "identity":
-        raise UnsupportedType(f"Content-Encoding {encoding[:40]} is not taken; send the body as it is.")
+    encoding = headers.get(b"content-encoding", b"identity").lower()
+    if encoding != b"identity":
+        name = encoding[:40].decode("latin-1")
+        raise UnsupportedType(f"Content-Encoding {name} is not taken; send the body as it is.")
 
 
 def refuse_declared_length(headers: Headers, limit: int) -> None:
     """Refuse a body that says it is too large before reading it."""
-    length = headers.get("content-length", "0")
+    length = headers.get(b"content-length", b"0")
     if length.isdigit() and int(length) > limit:
-        raise BodyTooLarge(f"The body has {length} bytes; {limit} are the most. Send it in parts, or chunked.")
+        raise BodyTooLarge(f"The body has {int(length)} bytes; {limit} are the most. Send it in parts, or chunked.")
 
 
 async def read_json(
@@ -86,7 +87,7 @@ def decode_base64(text: str) -> bytes:
 
 def upload_offset(headers: Headers) -> int | None:
     """The ``Upload-Offset`` header."""
-    value = headers.get("upload-offset")
+    value = headers.get(b"upload-offset")
     if value is None:
         return None
     if not OFFSET.match(value):

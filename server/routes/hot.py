@@ -25,12 +25,12 @@ PATH = re.compile(r"^/sessions/([^/]+)/(audio|stream)$")
 
 @dataclass(slots=True)
 class HotRequest:
-    """One of these requests. ``headers``: names in lower case, the last value of each."""
+    """One of these requests. ``headers``: as they came, names in lower case, the last value of each."""
 
     session_id: str
     scope: Scope
     receive: Receive
-    headers: Mapping[str, str]
+    headers: Mapping[bytes, bytes]
     manager: StreamingSessionManager
     settings: Settings
 
@@ -75,9 +75,8 @@ class HotRoutes:
         method, handler = self._handlers[name]
         try:
             if scope["method"] == method:
-                headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
                 state = scope["app"].state
-                request = HotRequest(session_id, scope, receive, headers, state.manager, state.settings)
+                request = HotRequest(session_id, scope, receive, dict(scope["headers"]), state.manager, state.settings)
                 response = await handler(request)
             else:
                 response = method_not_allowed(method)

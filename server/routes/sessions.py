@@ -33,7 +33,11 @@ sessions = APIRouter(tags=["sessions"])
 async def create_session(request: Request, manager: Manager, limits: Limits) -> CreateSessionResponse:
     """Open a session. The body is optional."""
     body = await bodies.read_json(
-        request.headers, request.receive, CreateSessionRequest, bodies.CONFIG_BYTES, limits.upload_idle_seconds
+        dict(request.scope["headers"]),
+        request.receive,
+        CreateSessionRequest,
+        bodies.CONFIG_BYTES,
+        limits.upload_idle_seconds,
     )
     state = await manager.open((body or CreateSessionRequest()).config)
     return CreateSessionResponse(

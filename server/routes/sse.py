@@ -18,7 +18,7 @@ from server.routes.hot import HotRequest
 from server.session_log.base import LoggedEvent
 from server.settings import Settings
 
-EVENT_ID = re.compile(r"^\d{1,15}$")
+EVENT_ID = re.compile(rb"^\d{1,15}$")
 STREAM_HEADERS = {
     "Cache-Control": "no-store, no-transform",
     "X-Accel-Buffering": "no",
@@ -29,8 +29,8 @@ STREAM_HEADERS = {
 async def stream_events(request: HotRequest) -> Response:
     """Everything behind ``Last-Event-ID``, then live. 204 if the session has ended and that was its last event."""
     manager, session_id = request.manager, request.session_id
-    query = parse_qs(request.scope["query_string"].decode("latin-1"))
-    last_event_id = request.headers.get("last-event-id") or query.get("last_event_id", [""])[-1]
+    query = parse_qs(request.scope["query_string"])
+    last_event_id = request.headers.get(b"last-event-id") or query.get(b"last_event_id", [b""])[-1]
     if last_event_id and not EVENT_ID.match(last_event_id):
         state = await manager.state(session_id)
         raise InvalidEventId("Last-Event-ID is not a number.", last_event_id=state.last_event_id)

@@ -219,6 +219,8 @@ class MemorySession:
     # --- events -----------------------------------------------------------------------------------------------------
 
     def events_after(self, after: int) -> list[LoggedEvent]:
+        if after >= self.last_event_id:
+            return []
         return self.events[bisect_right(self.events, after, key=lambda event: event.id) :]
 
     def append_events(self, events: Sequence[NewEvent], checkpoint: Checkpoint | None, flushed: int | None) -> None:
@@ -249,7 +251,7 @@ class MemorySession:
         self.events.append(LoggedEvent(self.last_event_id, event.type, event.body, event.timestamp))
 
     def _drop_interim(self) -> None:
-        for index in reversed(range(len(self.events))):
+        for index in range(len(self.events) - 1, -1, -1):
             if self.events[index].type is EventType.TOKEN:
                 del self.events[index]
                 return
