@@ -1,4 +1,4 @@
-"""Real-time speech-to-text over plain HTTP. The architecture is in streaming_flow_explanation.md."""
+"""Real-time speech-to-text over plain HTTP. See docs/ARCHITECTURE.md."""
 
 import os
 

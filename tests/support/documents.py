@@ -5,7 +5,10 @@ from dataclasses import dataclass
 
 from tests.support.servers import ROOT
 
-NAMES = ("README", "QUICK_START", "CLIENT_API_GUIDE", "streaming_flow_explanation")
+INSIDE = ("streaming_flow_explanation", "docs/ARCHITECTURE")
+"""The documents that tell of the code."""
+NAMES = ("README", "QUICK_START", "CLIENT_API_GUIDE", "CONTRIBUTING", *INSIDE)
+"""Paths from the root, without language and ending."""
 BLOCK = re.compile(r"((?:^<!-- run(?:: [^\n]*)? -->\n)*)^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 RUN = re.compile(r"<!-- run(?:: ([^\n]*))? -->")
 
