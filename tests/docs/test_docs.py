@@ -15,11 +15,10 @@ from server.engines.base import Capabilities
 from server.engines.registry import ENGINES
 from server.errors import AudioError, RequestError
 from server.models import EventType, SessionConfig
-from server.observe.metrics import Metrics
 from server.routes.sse import STREAM_HEADERS
 from server.routes.usage import info
 from server.settings import Settings
-from tests.support.documents import INSIDE, NAMES, Block, blocks, english, korean
+from tests.support.documents import INSIDE, NAMES, Block, blocks, english, korean, row_of, rows, section
 from tests.support.servers import ROOT
 
 SOURCES = [path for folder in ("server", "client", "scripts") for path in sorted((ROOT / folder).rglob("*.py"))]
@@ -90,20 +89,6 @@ def anchors(text: str) -> set[str]:
 @pytest.fixture(params=[english, korean], ids=["en", "ko"])
 def guide(request: pytest.FixtureRequest) -> str:
     return str(request.param("CLIENT_API_GUIDE"))
-
-
-def rows(text: str) -> list[list[str]]:
-    """The cells of every table row."""
-    return [
-        [cell.strip() for cell in line.strip("|").split(" | ")] for line in text.splitlines() if line.startswith("| ")
-    ]
-
-
-def row_of(text: str, *cells: str) -> list[str]:
-    """The first row that has all these cells."""
-    found = [row for row in rows(text) if all(cell in row for cell in cells)]
-    assert found, f"no row has {cells}"
-    return found[0]
 
 
 def routes() -> list[str]:
@@ -205,14 +190,31 @@ def test_codes_and_reasons_are_found_in_the_code() -> None:
 
 @pytest.mark.parametrize("code", EVENT_CODES)
 def test_the_guide_has_every_code_of_an_error_event(code: str, guide: str) -> None:
-    section = guide.partition("#### `error`")[2].partition("####")[0]
-    assert row_of(section, f"`{code}`")
+    assert row_of(section(guide, "error"), f"`{code}`")
 
 
 @pytest.mark.parametrize("reason", REASONS)
 def test_the_guide_has_every_reason_of_a_session_end(reason: str, guide: str) -> None:
-    section = guide.partition("#### `session_end`")[2].partition("###")[0]
-    assert row_of(section, f"`{reason}`")
+    assert row_of(section(guide, "session_end"), f"`{reason}`")
+
+
+def test_the_guide_makes_no_code_or_reason_up(guide: str) -> None:
+    codes = {each[0].strip("`") for each in rows(section(guide, "error")) if each[1] in ("`true`", "`false`")}
+    assert codes == set(EVENT_CODES)
+    table = section(guide, "session_end").rpartition("| --- |")[2]
+    assert {each[0].strip("`") for each in rows(table)} == set(REASONS)
+
+
+NOT_OURS = {"not_found", "method_not_allowed", "internal_error"}
+"""Codes of answers that no error class stands behind: those of the framework, and of a mistake."""
+
+
+def test_the_guide_makes_no_refusal_up(guide: str) -> None:
+    table = {
+        (int(row[0]), row[1].strip("`")) for row in rows(guide) if re.fullmatch(r"[45]\d\d", row[0]) and len(row) == 5
+    }
+    assert {(each.status, each.code) for each in refusals()} <= table
+    assert {code for _, code in table} - {each.code for each in refusals()} == NOT_OURS
 
 
 @pytest.mark.parametrize("header", [*STREAM_HEADERS, "Last-Event-ID", "Upload-Offset", "Retry-After"])
@@ -220,14 +222,6 @@ def test_the_guide_has_every_header(header: str, guide: str) -> None:
     assert f"`{header}" in guide
     if header in STREAM_HEADERS:
         assert f"`{header}: {STREAM_HEADERS[header]}`" in guide
-
-
-def test_the_guide_has_every_metric(guide: str) -> None:
-    metrics = Metrics()
-    metrics.session_opened("local")
-    for family in re.findall(r"^# TYPE (stt_\w+) (?:counter|gauge|summary)$", metrics.render().decode(), re.MULTILINE):
-        if not family.endswith("_created"):
-            assert row_of(guide, f"`{family}`")
 
 
 UNNAMED = {"languages", "interim_results", "word_times"}
