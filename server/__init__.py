@@ -4,6 +4,6 @@ import os
 
 __version__ = "0.1.0"
 
-# Before anything imports numpy. Its matrices are small here: threads of its own would only spin, at a quarter of the
-# CPU of a second pass.
+# Set before anything imports numpy. Its matrices are small here: more threads would only spin, which costs a quarter of
+# the CPU of a second pass.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

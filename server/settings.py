@@ -56,9 +56,9 @@ class Settings(BaseSettings):
     engine_timeout_seconds: float = Field(20.0, gt=0)
     """A recognizer that takes no audio, or ends no stream, for so long is replaced."""
     engine_retries: int = Field(3, ge=0)
-    """Reopenings without a final in between."""
+    """How often a recognizer is reopened without a final in between."""
     engine_outage_seconds: float = Field(60.0, ge=0)
-    """So long a session without another engine waits for a service that is away; its audio is kept, up to the bound."""
+    """How long a session without another engine waits for a service that is away; its audio is kept meanwhile."""
     lease_seconds: float = Field(5.0, gt=0)
     drain: Literal["release", "finish"] = "release"
     """What a stop does with open sessions where the log survives it: leave them to who comes next, or finish them."""
@@ -68,7 +68,7 @@ class Settings(BaseSettings):
     """Silence that ends an utterance, where the session does not say. Empty: by language."""
     max_utterance_seconds: float = Field(28.0, ge=5)
     recognition_threads: int = Field(0, ge=0)
-    """For long jobs, and as many again for audio. 0: as many as there are processors."""
+    """Threads for long jobs; audio has as many again. 0: as many as there are processors."""
 
     # --- embedded engine --------------------------------------------------------------------------------------------
     local_sessions: int = Field(0, ge=0)

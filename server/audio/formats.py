@@ -13,7 +13,7 @@ from server.models import SessionConfig
 CONTAINERS = {b"OggS": "Ogg", b"\x1aE\xdf\xa3": "WebM", b"fLaC": "FLAC", b"ID3": "MP3"}
 MAX_WAV_HEADER_BYTES = 65_536
 MAGIC_BYTES = 12
-"""So many first bytes tell the container."""
+"""First bytes of an upload that are needed to tell its container."""
 COMPRESSED_BYTES_PER_SECOND = 16_000
 """Data rate of Chrome's Opus: the guess until the recognizer has seen what a second really takes."""
 
@@ -80,7 +80,7 @@ def upload_format(config: SessionConfig, head: bytes) -> SampleFormat:
 
 @dataclass(frozen=True, slots=True)
 class WavHeader:
-    """``length`` of the header and ``audio_bytes`` behind it (``None``: as many as come, it is a stream)."""
+    """``length``: bytes of the header. ``audio_bytes``: bytes of samples behind it (``None``: as many as come)."""
 
     format: SampleFormat
     length: int

@@ -10,7 +10,7 @@ from server.errors import AudioError
 PARSED_BYTES = 512
 """FFmpeg's parsers give about one frame a call, so they are fed less than a frame."""
 MAX_HELD_BYTES = 1_048_576
-"""Of a frame that has no end."""
+"""Most bytes that are held for a frame whose end does not come."""
 NO_TAG = b"ID3\4\0\0\0\0\0\0"
 """A tag with nothing in it, which says that MPEG frames follow."""
 STREAM_INFO = 0
