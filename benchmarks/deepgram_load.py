@@ -28,6 +28,7 @@ from server.models import Word
 from server.settings import Settings
 from tests.support.deepgram_peer import KEY, DeepgramPeer
 from tests.support.deepgram_speech import Emit, Hypothesis
+from tests.support.engine_settings import deepgram_engine
 
 CHUNK_SECONDS = 0.2
 FINAL_EVERY = 4
@@ -72,18 +73,11 @@ def be_deepgram(port: Connection) -> None:
 
 
 def be_server(port: Connection, deepgram: str, sessions: int) -> None:
-    settings = Settings(
-        _env_file=None,
-        engines="deepgram",
-        deepgram_api_key=KEY,
-        deepgram_base_url=deepgram,
-        deepgram_probe=False,
-        log_level="WARNING",
-        max_sessions=sessions + 1,
-    )
+    settings = Settings(_env_file=None, log_level="WARNING", max_sessions=sessions + 1)
+    engine = deepgram_engine(deepgram_api_key=KEY, deepgram_base_url=deepgram, deepgram_probe=False)
     with socket.create_server(("127.0.0.1", 0), backlog=sessions * 2) as listening:
         port.send(listening.getsockname()[1])
-        config = uvicorn.Config(create_app(settings), log_level="warning", access_log=False)
+        config = uvicorn.Config(create_app(settings, {"deepgram": engine}), log_level="warning", access_log=False)
         uvicorn.Server(config).run(sockets=[listening])
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from benchmarks.latency import recordings
 from benchmarks.peers import Ours
-from client.stt_client import Session
 from server.engines.base import BYTES_PER_SECOND
+from stt_client import Session
 
 BLOCK_SECONDS = 600
 SEND_BYTES = BYTES_PER_SECOND // 2
@@ -48,7 +48,7 @@ async def main() -> None:
                 began, known = time.monotonic(), len(finals)
                 for start in range(0, len(pcm), SEND_BYTES):
                     await player.session.send(pcm[start : start + SEND_BYTES])
-                await player.session.flush()
+                await player.session.confirmed()
                 heard += len(pcm) / BYTES_PER_SECOND
                 speed = len(pcm) / BYTES_PER_SECOND / (time.monotonic() - began)
                 new = len(finals) - known

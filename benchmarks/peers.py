@@ -15,9 +15,9 @@ from typing import Any, Protocol, Self
 
 from websockets.asyncio.client import ClientConnection, connect
 
-from client.stt_client import Session, STTClient
 from server.engines.speech.endpointing import endpointing_seconds
 from server.models import SessionConfig
+from stt_client import Session, STTClient
 
 START_SECONDS = 120
 STOP_SECONDS = 10

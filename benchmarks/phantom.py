@@ -13,6 +13,7 @@ import numpy as np
 from benchmarks.engine_run import read_manifest, recognise
 from server.engines.base import SAMPLE_RATE
 from server.engines.local.engine import LocalEngine
+from server.engines.local.settings import LocalSettings
 from server.models import SessionConfig
 from server.settings import Settings
 
@@ -76,7 +77,7 @@ async def main() -> None:
     parser.add_argument("--utterances", type=int, default=20)
     parser.add_argument("--language", default=None)
     arguments = parser.parse_args()
-    engine = LocalEngine(Settings())
+    engine = LocalEngine(Settings(), LocalSettings())
     await engine.prewarm()
     random = np.random.default_rng(1)
     for language in ("ko", "en"):

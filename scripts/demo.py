@@ -6,7 +6,7 @@ import urllib.request
 from importlib.resources import files
 from pathlib import Path
 
-from client import cli
+from stt_client import cli
 
 URL = os.environ.get("STT_URL") or f"http://127.0.0.1:{os.environ.get('PORT', '8001')}"
 PACKAGED = ("moonshine_voice", "assets/two_cities.wav")

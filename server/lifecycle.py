@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from server.engines.base import Engine, status_of
-from server.engines.registry import load_engines
+from server.engines.registry import load_engines, notes
 from server.errors import CannotStart, STTError
 from server.observe.metrics import Metrics
 from server.session_log.base import SessionLog
@@ -53,7 +53,8 @@ async def running(
     session_log = session_log or make_log(settings)
     refuse_separate_processes(settings, session_log)
     engines = load_engines(settings) if engines is None else engines
-    for note in settings.notes():
+    app.state.notes = notes(engines)
+    for note in app.state.notes:
         log.warning(note)
     for name, engine in engines.items():
         log.info("loading engine %s", name)

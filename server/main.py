@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.cors import CORSMiddleware
+from fastapi.middleware.gzip import GZipMiddleware
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 
@@ -60,6 +61,7 @@ def create_app(
     app.state.metrics = Metrics()
     app.state.cors = CORS | {"allow_origin_regex": settings.cors_origins}
     app.add_middleware(SentenceForStart)
+    app.add_middleware(GZipMiddleware)
     app.add_middleware(CORSMiddleware, **app.state.cors)
     app.add_exception_handler(RequestError, problems.on_request_error)
     app.add_exception_handler(RequestValidationError, problems.on_validation_error)

@@ -20,7 +20,7 @@ class SessionConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    model: str = Field("nova-2", max_length=64, description="Model of the cloud engine.")
+    model: str | None = Field(None, max_length=64, description="Model of the cloud engine. Default: its own choice.")
     language: LanguageTag = Field("ko", description="BCP-47 tag, or `multi` to detect the language.")
     interim_results: bool = Field(True, description="Publish `token` events while an utterance is spoken.")
     smart_format: bool = Field(True, description="Make numbers and spacing readable.")

@@ -1,18 +1,21 @@
 """Settings, read once from the environment and ``.env``; no other module looks at the environment."""
 
-from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
-class Settings(BaseSettings):
-    """Each field is the variable ``STT_<NAME>``, unless it has an alias. Described in ``.env.example``."""
+class EnvironmentSettings(BaseSettings):
+    """Where settings come from. An engine that has some of its own adds a class beside it."""
 
     model_config = SettingsConfigDict(
         env_prefix="STT_", env_file=".env", extra="ignore", populate_by_name=True, env_ignore_empty=True
     )
+
+
+class Settings(EnvironmentSettings):
+    """Each field is the variable ``STT_<NAME>``, unless it has an alias. Described in ``.env.example``."""
 
     engines: str = ""
     """Comma-separated chain for ``engine: auto`` and for failover. Empty: what is available."""
@@ -67,63 +70,3 @@ class Settings(BaseSettings):
     endpointing_ms: int | None = Field(None, ge=100, le=5000)
     """Silence that ends an utterance, where the session does not say. Empty: by language."""
     max_utterance_seconds: float = Field(28.0, ge=5)
-    recognition_threads: int = Field(0, ge=0)
-    """Threads for long jobs; audio has as many again. 0: as many as there are processors."""
-
-    # --- embedded engine --------------------------------------------------------------------------------------------
-    local_sessions: int = Field(0, ge=0)
-    """Sessions that the embedded engine takes at once; 0: what it measures itself to be able to when it starts."""
-    vosk_model: Path | None = None
-    """Folder of the Korean model; empty: the packaged one."""
-    vosk_pool: int = Field(0, ge=0)
-    """Korean recognizers that are kept warm, made one by one after the start; 0: one for each session that the
-    machine can carry. When all are in use one more is made."""
-    vosk_memory_mb: int = Field(3000, ge=500)
-    """While the process holds more than this, used recognizers are replaced by fresh ones, which are smaller."""
-
-    whisper_model: str = ""
-    """A folder or a hub name (``large-v3-turbo``); empty: the packaged base model."""
-    whisper_device: Literal["auto", "cpu", "cuda"] = "auto"
-    cache: Path = Path("~/.cache/stt-realtime")
-    """Where the packaged Whisper model is put together."""
-
-    # --- Deepgram ---------------------------------------------------------------------------------------------------
-    deepgram_api_key: SecretStr | None = Field(None, validation_alias="DEEPGRAM_API_KEY")
-    deepgram_base_url: str = Field("wss://api.deepgram.com", validation_alias="DEEPGRAM_BASE_URL")
-    """Another region, or a Deepgram of your own."""
-    deepgram_sessions: int | None = Field(None, ge=1)
-    """Streams that the account may have at once; further sessions go to the next engine. Empty: try it."""
-    deepgram_skip_silence: bool = False
-    """Send no silence: cheaper, if Deepgram bills by audio sent."""
-    deepgram_probe: bool = True
-    """Try the key when the server starts."""
-    deepgram_max_speed: float = Field(1.25, ge=1)
-    """Times real time at which audio that has waited is sent; Deepgram allows 1.25."""
-    deepgram_connect_seconds: float = Field(5.0, gt=0)
-    deepgram_silence_seconds: float = Field(10.0, gt=0)
-    """Deepgram says something every second while it is sent audio; after so long without a word it is given up."""
-    deepgram_ping_seconds: float = Field(0.3, gt=0)
-    """It is pinged so often, and given up after six times as long without a message and two pings without an answer."""
-    deepgram_keepalive_seconds: float = Field(4.0, gt=0, lt=10)
-    """Without audio for so long: ask for what is still owed, then keep the stream open. Deepgram closes it after 10."""
-    deepgram_finish_seconds: float = Field(8.0, gt=0)
-    """How long the last finals may take."""
-    deepgram_breaker_failures: int = Field(5, ge=1)
-    """So many streams in a row that gave no result, and new sessions go to the next engine."""
-    deepgram_breaker_seconds: float = Field(30.0, gt=0)
-    """After so long one session tries again."""
-
-    def engine_chain(self) -> list[str]:
-        """Names of the engines in the order in which ``auto`` tries them."""
-        available = ["deepgram", "local"] if self.deepgram_key() else ["local"]
-        return [name.strip() for name in self.engines.split(",") if name.strip()] or available
-
-    def notes(self) -> list[str]:
-        """What an operator should know about these settings, in a sentence each."""
-        if self.deepgram_key() or "deepgram" in self.engine_chain():  # then the engine speaks for itself
-            return []
-        return ["DEEPGRAM_API_KEY is not set: the embedded engine recognises every session."]
-
-    def deepgram_key(self) -> str:
-        """The API key; empty where there is none."""
-        return self.deepgram_api_key.get_secret_value().strip() if self.deepgram_api_key else ""

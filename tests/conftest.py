@@ -8,6 +8,10 @@ from pathlib import Path
 import httpx
 import pytest
 
+from server.engines.deepgram.settings import DeepgramSettings
+from server.engines.local.settings import LocalSettings
+from server.settings import Settings
+from tests.support.engine_settings import local_engine
 from tests.support.fake_engine import FakeEngine
 from tests.support.servers import FAIL_ON_SKIP, KOREAN_WAV, SPEECH_DIR, run_server
 from tests.support.wire import connect
@@ -18,6 +22,8 @@ def pytest_configure() -> None:
     for name in list(os.environ):
         if name.startswith("STT_") or name in ("DEEPGRAM_API_KEY", "DEEPGRAM_BASE_URL", "WEB_CONCURRENCY"):
             del os.environ[name]
+    for settings in (Settings, LocalSettings, DeepgramSettings):
+        settings.model_config["env_file"] = None
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -36,7 +42,7 @@ def korean_server() -> Iterator[str]:
 
     It takes the sessions of all of them, however little the machine can do in the moment of its start.
     """
-    with run_server(settings={"heartbeat_seconds": 0.2, "vosk_pool": 1, "local_sessions": 64}) as url:
+    with run_server({"local": local_engine(vosk_pool=1, local_sessions=64)}, {"heartbeat_seconds": 0.2}) as url:
         yield url
 
 

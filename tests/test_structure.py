@@ -2,6 +2,8 @@
 
 import ast
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from tests.support.servers import ROOT
 
 SERVER = sorted((ROOT / "server").rglob("*.py"))
 CLIENT = sorted((ROOT / "client").rglob("*.py"))
+OURS = {"server", "stt_client", "stt_streamlit", "streamlit_app"}
 MAX_MODULE_LINES = 400
 MAX_FUNCTION_LINES = 60
 FOUNDATION = {"server.models", "server.errors", "server.languages", "server.settings"}
@@ -32,7 +35,9 @@ PURE = (
 
 
 def name_of(path: Path) -> str:
-    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+    """As it is imported: the clients' packages are installed from ``client/``."""
+    base = ROOT / "client" if path.is_relative_to(ROOT / "client") else ROOT
+    return ".".join(path.relative_to(base).with_suffix("").parts).removesuffix(".__init__")
 
 
 TREES = {name_of(path): ast.parse(path.read_text("utf-8")) for path in SERVER + CLIENT}
@@ -49,7 +54,7 @@ def imports(module: str) -> set[str]:
             assert node.level == 0, f"{module} has a relative import"
             base = node.module or ""
             found |= {f"{base}.{alias.name}" if f"{base}.{alias.name}" in TREES else base for alias in node.names}
-    return {name for name in found if name.split(".")[0] in ("server", "client")}
+    return {name for name in found if name.split(".")[0] in OURS}
 
 
 def calls(module: str) -> Iterator[ast.Call]:
@@ -122,10 +127,32 @@ def test_nothing_imports_main() -> None:
     assert not [module for module in MODULES if "server.main" in imports(module)]
 
 
-def test_client_and_server_do_not_know_each_other() -> None:
+KNOWN = {
+    "server": {"server"},
+    "stt_client": {"stt_client"},
+    "stt_streamlit": {"stt_streamlit", "stt_client"},
+    "streamlit_app": {"stt_streamlit", "stt_client"},
+}
+
+
+def test_client_and_server_do_not_know_each_other_and_the_sdk_knows_no_app() -> None:
+    assert {module.split(".")[0] for module in MODULES} == set(KNOWN)
     for module in MODULES:
-        own = module.split(".")[0]
-        assert {each.split(".")[0] for each in imports(module)} <= {own}, module
+        assert {each.split(".")[0] for each in imports(module)} <= KNOWN[module.split(".")[0]], module
+
+
+def test_the_sdk_needs_nothing_but_httpx() -> None:
+    for module in MODULES:
+        if module.startswith("stt_client") and not module.startswith("stt_client.cli"):
+            foreign = {name.split(".")[0] for name in foreign_imports(module)}
+            assert foreign <= {"httpx", "httpx_sse"}, module
+
+
+def foreign_imports(module: str) -> Iterator[str]:
+    for node in ast.walk(TREES[module]):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+        yield from (each for each in names if each.split(".")[0] not in sys.stdlib_module_names | OURS)
 
 
 def test_pure_modules_know_no_event_loop() -> None:
@@ -138,6 +165,38 @@ def test_pure_modules_know_no_event_loop() -> None:
     ):
         source = ast.unparse(TREES[module])
         assert "import asyncio" not in source, module
+
+
+NATIVE = {"numpy", "vosk", "ctranslate2", "faster_whisper", "kiwipiepy", "onnxruntime", "av"}
+WITHOUT_NATIVE_LIBRARY = (
+    "server.engines.base",
+    *(f"server.engines.local.{name}" for name in ("agreement", "keywords", "phantom", "transcription", "two_pass")),
+    *(f"server.engines.speech.{name}" for name in ("endpointing", "frames")),
+    *(f"server.engines.deepgram.{name}" for name in ("breaker", "flushing", "messages", "outgoing", "utterances")),
+    *(f"server.engines.{name}" for name in ("registry", "local.settings", "deepgram.settings")),
+)
+
+
+@pytest.mark.parametrize("module", WITHOUT_NATIVE_LIBRARY)
+def test_a_pure_module_needs_no_native_library(module: str) -> None:
+    needed = {
+        (name or "").split(".")[0]
+        for each in reachable(module)
+        for node in ast.walk(TREES[each])
+        for name in (
+            [node.module]
+            if isinstance(node, ast.ImportFrom)
+            else [alias.name for alias in node.names]
+            if isinstance(node, ast.Import)
+            else []
+        )
+    }
+    assert not needed & NATIVE
+
+
+def test_pure_modules_are_imported_where_there_is_no_native_library() -> None:
+    program = f"import sys; sys.modules.update(dict.fromkeys({NATIVE!r})); import {', '.join(WITHOUT_NATIVE_LIBRARY)}"
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
 
 
 # --- sizes and habits -----------------------------------------------------------------------------------------------

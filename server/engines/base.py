@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
+from server.languages import bare
 from server.models import Recognition, SessionConfig
 
 SAMPLE_RATE = 16_000
@@ -17,8 +18,8 @@ BYTES_PER_SECOND = SAMPLE_RATE * 2
 class Capabilities:
     """What an engine can do. ``languages`` are BCP-47 tags; a bare tag covers its regional ones (``ko-KR``).
 
-    ``models`` are those that a session may choose among; without any the engine does not read the field ``model``.
-    ``max_sessions``: so many at once it can carry without falling behind; ``None``: no bound of its own.
+    ``models`` are those that a session may choose among; an engine without any does not read the field ``model``.
+    ``max_sessions`` is the number of sessions that it can carry at once without falling behind; ``None``: no bound.
     """
 
     languages: frozenset[str]
@@ -57,14 +58,16 @@ def able_engines(config: SessionConfig, capabilities: Mapping[str, Capabilities]
 
 
 def _covers(languages: frozenset[str], language: str) -> bool:
-    return language in languages or language.split("-")[0].lower() in languages
+    return language in languages or bare(language) in languages
 
 
 class Recognizer(Protocol):
     """One audio stream inside an engine; holds everything that belongs to that stream alone.
 
-    Iterating gives the recognitions in order and ends after :meth:`finish` once the last final is out. Errors are
-    raised as :class:`EngineError`, from whichever call meets them.
+    Iterating gives the recognitions in order and ends after :meth:`finish` once the last final is out.
+
+    A recognizer that fails stays failed. Iterating gives what was settled before the failure, then raises it as
+    :class:`EngineError`; from then on every call raises it.
     """
 
     async def send_audio(self, pcm: bytes) -> None:
@@ -89,7 +92,7 @@ class Usage:
     """What one recognizer has cost at a service that is paid for."""
 
     sent_seconds: float = 0.0
-    """Audio sent, also what was sent again after a failure."""
+    """Seconds of audio that were sent, including those sent again after a failure."""
     connected_seconds: float = 0.0
 
     def add(self, other: "Usage") -> None:
@@ -99,7 +102,7 @@ class Usage:
 
 @runtime_checkable
 class Metered(Protocol):
-    """A recognizer that costs money also has this; complete once it is closed."""
+    """What a recognizer that costs money also has. The figures are complete once it is closed."""
 
     usage: Usage
 
@@ -116,7 +119,7 @@ class Engine(Protocol):
         """A recognizer whose first sample is at ``start`` seconds on the session's audio clock."""
 
     def status(self) -> dict[str, Any]:
-        """For ``/health``: at least ``{"ready": bool}``, never a secret."""
+        """What ``/health`` shows of it: at least ``{"ready": bool}``, never a secret."""
 
     async def aclose(self) -> None:
         """Free the model."""

@@ -15,12 +15,13 @@ system = APIRouter(tags=["system"])
 
 
 @system.get("/health")
-async def health(request: Request, manager: Manager, limits: Limits) -> JSONResponse:
+async def health(request: Request, manager: Manager) -> JSONResponse:
     """200 while the server takes sessions; 503 with the same fields while it does not."""
-    engines = {name: status_of(engine) for name, engine in request.app.state.engines.items()}
+    state = request.app.state
+    engines = {name: status_of(engine) for name, engine in state.engines.items()}
     ready = not manager.draining and any(each["ready"] for each in engines.values())
     status = "ok" if ready else "unavailable"
-    body = {"status": status, "ready": ready, "version": __version__, "engines": engines, "notes": limits.notes()}
+    body = {"status": status, "ready": ready, "version": __version__, "engines": engines, "notes": state.notes}
     return JSONResponse(body, 200 if ready else 503)
 
 

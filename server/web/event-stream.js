@@ -1,33 +1,45 @@
-import { delaySeconds, parsed, Signal } from './stt-wire.js';
+import { delaySeconds } from './retry.js';
+import { parsed, Signal, STTError } from './stt-wire.js';
 
 const CLOSED = 2; // EventSource's
 
-/** The events of one session, each once and in order, over any number of native `EventSource`s. */
+/**
+ * What is used of an `EventSource`.
+ * @typedef {object} Source
+ * @property {number} readyState
+ * @property {((message: any) => void) | null} onmessage
+ * @property {((event: any) => void) | null} onerror
+ * @property {() => void} close
+ */
+/** @typedef {new (url: string) => Source} SourceClass */
+
+/**
+ * @typedef {object} EventStreamOptions
+ * @property {SourceClass} EventSource
+ * @property {number} stallSeconds without a frame for so long the connection is dead, whatever TCP says
+ * @property {() => Promise<import('./stt-wire.js').JSONObject>} describe the session as the server sees it
+ * @property {(type: string, detail: any) => void} onEvent
+ * @property {(reached: boolean) => void} onReached
+ * @property {() => void} onStalled
+ * @property {(error: unknown) => void} onFailed nothing comes any more
+ */
+
+/** The events of one session of the server, each once and in order, over any number of native `EventSource`s. */
 export class EventStream {
     #url;
-    #lastEventId;
     #options;
+    /** @type {Source | null} */
     #source = null;
     #lastFrame = 0;
     #failures = 0;
     #watchdog;
     #tryAgain = new Signal();
 
-    /**
-     * @param {URL} url
-     * @param {number} after the id of the last event that is known
-     * @param {object} options
-     * @param {typeof EventSource} options.EventSource
-     * @param {number} options.stallSeconds without a frame for so long the connection is dead, whatever TCP says
-     * @param {() => Promise<object>} options.describe the session as the server sees it
-     * @param {(type: string, detail: object) => void} options.onEvent
-     * @param {(reached: boolean) => void} options.onReached
-     * @param {() => void} options.onStalled
-     * @param {(error: import('./stt-wire.js').STTError) => void} options.onFailed nothing comes any more
-     */
+    /** @param {URL} url @param {number} after the id of the last event that is known @param {EventStreamOptions} options */
     constructor(url, after, options) {
         this.#url = url;
-        this.#lastEventId = after;
+        /** The id of the newest event. */
+        this.lastEventId = after;
         this.#options = options;
         this.#watchdog = setInterval(() => this.#watch(), 1000);
         this.#listen();
@@ -47,11 +59,13 @@ export class EventStream {
 
     #listen() {
         this.#source?.close();
-        if (this.#lastEventId) this.#url.searchParams.set('last_event_id', this.#lastEventId);
+        if (this.lastEventId) this.#url.searchParams.set('last_event_id', `${this.lastEventId}`);
         const source = new this.#options.EventSource(this.#url.href);
         this.#source = source;
         this.#lastFrame = Date.now();
-        source.onmessage = (message) => source === this.#source && this.#take(message);
+        source.onmessage = (message) => {
+            if (source === this.#source) this.#take(message);
+        };
         source.onerror = () => {
             if (source !== this.#source) return;
             this.#options.onReached(false);
@@ -59,6 +73,7 @@ export class EventStream {
         };
     }
 
+    /** @param {import('./event-source.js').Message} message */
     #take({ data, lastEventId }) {
         this.#lastFrame = Date.now();
         this.#failures = 0;
@@ -66,13 +81,13 @@ export class EventStream {
         const { event_type: type, data: detail = {} } = parsed(data);
         if (!type) return;
         if (type !== 'heartbeat' && lastEventId) {
-            if (Number(lastEventId) <= this.#lastEventId) return;
-            this.#lastEventId = Number(lastEventId);
+            if (Number(lastEventId) <= this.lastEventId) return;
+            this.lastEventId = Number(lastEventId);
         }
         this.#options.onEvent(type, detail);
     }
 
-    /** The browser has given up, as it does after any answer but 200: find out why. */
+    /** The browser has given up, as it does after any answer but 200: find out why. @param {Source} source */
     async #listenAgain(source) {
         let retryAfter = 0;
         while (source === this.#source) {
@@ -81,11 +96,12 @@ export class EventStream {
             try {
                 const state = await this.#options.describe();
                 if (source !== this.#source) return;
-                if (state.status !== 'ended' || state.last_event_id > this.#lastEventId) this.#listen();
+                if (state.status !== 'ended' || state.last_event_id > this.lastEventId) this.#listen();
                 else this.#options.onEvent('session_end', { reason: state.reason });
                 return;
             } catch (error) {
-                if (!error.retryable) return void this.#options.onFailed(error);
+                if (source !== this.#source) return;
+                if (!(error instanceof STTError) || !error.retryable) return this.#options.onFailed(error);
                 retryAfter = error.retryAfter;
             }
         }

@@ -1,16 +1,34 @@
-const REPLAY_SECONDS = 60; // an utterance and its recognition take less
+const REPLAY_SECONDS = 120; // a full backlog of the server, and the longest utterance, take less
 
-/** The audio of an upload that may still be needed. Offsets are bytes, counted from the session's first. */
+/**
+ * The audio of an upload that may still be needed: what the server has not confirmed, and what no final accounts for.
+ * Offsets are bytes, counted from the first one of the session, and go on when the server's session is a new one.
+ */
 export class KeptAudio {
     #bytesPerSecond;
+    #frameBytes;
+    #largestReplay;
+    /** @type {{from: number, bytes: Uint8Array}[]} */
     #chunks = [];
+    #first;
     #accounted = 0;
 
-    /** @param {number} start offset of the first byte to come @param {object} config the session's configuration */
-    constructor(start, config) {
-        /** Offset of the first byte that is not confirmed, and of the first to come. */
-        this.confirmed = this.end = start;
-        this.#bytesPerSecond = bytesPerSecond(config);
+    /**
+     * @param {number} start offset of the first byte to come
+     * @param {import('./stt-events.js').SessionConfig} config the whole configuration of the session
+     * @param {number} largestReplay bytes of a container that are kept at most
+     */
+    constructor(start, config, largestReplay) {
+        /** Offset of the first byte to come. */
+        this.end = start;
+        /** Offset of the first byte that the server has not confirmed. */
+        this.confirmed = start;
+        /** Seconds of the audio clock that finals account for. */
+        this.through = 0;
+        this.#first = start;
+        this.#frameBytes = frameBytes(config);
+        this.#bytesPerSecond = this.#frameBytes * config.sample_rate;
+        this.#largestReplay = largestReplay;
     }
 
     /** Seconds that so many bytes last; 0 if only the server can tell. @param {number} bytes */
@@ -26,7 +44,7 @@ export class KeptAudio {
         this.end += bytes.length;
     }
 
-    /** @returns {Uint8Array} up to `limit` bytes from `from` on */
+    /** @param {number} from @param {number} limit @returns {Uint8Array<ArrayBuffer>} up to `limit` bytes from `from` on */
     read(from, limit) {
         const until = Math.min(from + limit, this.end);
         const wanted = new Uint8Array(Math.max(0, until - from));
@@ -38,7 +56,7 @@ export class KeptAudio {
         return wanted;
     }
 
-    /** The server has everything before `offset`. @returns {boolean} false: this can't be, it has other audio */
+    /** The server has everything before `offset`. @param {number} offset @returns {boolean} false: it has other audio */
     confirm(offset) {
         if (!Number.isInteger(offset) || offset < this.confirmed || offset > this.end) return false;
         this.confirmed = offset;
@@ -46,11 +64,22 @@ export class KeptAudio {
         return true;
     }
 
-    /** Finals account for everything before this time. @param {number} seconds */
+    /** Finals account for everything before this time. @param {number} seconds on the audio clock */
     account(seconds) {
-        if (!this.#bytesPerSecond) return;
-        this.#accounted = Math.round((seconds * this.#bytesPerSecond) / 4) * 4; // whole samples of any format
+        this.through = Math.max(this.through, seconds);
+        const frames = Math.round((this.through * this.#bytesPerSecond) / this.#frameBytes);
+        this.#accounted = frames * this.#frameBytes || 0;
         this.#forget();
+    }
+
+    /** The server has recognised everything that it has stored. */
+    accountConfirmed() {
+        if (this.#bytesPerSecond) this.account(this.seconds(this.confirmed));
+    }
+
+    /** Whether a new session can take over. Of a container only the whole can be decoded. */
+    get isReplayable() {
+        return this.#bytesPerSecond > 0 || this.#first === 0;
     }
 
     /**
@@ -58,22 +87,40 @@ export class KeptAudio {
      * @returns {{seconds: number, audio: Uint8Array}} `seconds`: where it begins
      */
     unaccounted() {
-        const kept = this.#chunks[0]?.from ?? this.end;
-        const begin = Math.max(kept, this.#bytesPerSecond ? this.#accounted : this.confirmed);
+        const begin = this.#bytesPerSecond ? this.#replayStart : this.confirmed;
         return { seconds: this.seconds(begin), audio: this.read(begin, Infinity) };
+    }
+
+    /** Whether there is audio that no final accounts for. */
+    get isOwed() {
+        return this.end > (this.#bytesPerSecond ? this.#replayStart : this.confirmed);
+    }
+
+    /** Begin again for a new session. @returns {number} the offset of the first byte that it gets */
+    rewind() {
+        this.confirmed = this.#bytesPerSecond ? this.#replayStart : 0;
+        return this.confirmed;
+    }
+
+    get #replayStart() {
+        return Math.max(this.#first, this.#accounted);
     }
 
     /** Drop what can't be asked for any more. In a long silence there are no finals: hence the bound. */
     #forget() {
-        const replay = (this.#bytesPerSecond ?? 0) * REPLAY_SECONDS;
-        const needed = Math.min(this.confirmed, Math.max(this.#accounted, this.confirmed - replay));
-        const first = this.#chunks.findIndex(({ from, bytes }) => from + bytes.length > needed);
-        this.#chunks.splice(0, first < 0 ? this.#chunks.length : first);
+        const needed = this.#bytesPerSecond ? this.#firstNeeded : this.end > this.#largestReplay ? this.confirmed : 0;
+        while (this.#chunks.length && this.#chunks[0].from + this.#chunks[0].bytes.length <= needed) this.#chunks.shift();
+        this.#first = this.#chunks[0]?.from ?? this.end;
+    }
+
+    get #firstNeeded() {
+        const bound = this.confirmed - this.#bytesPerSecond * REPLAY_SECONDS;
+        return Math.min(this.confirmed, Math.max(this.#accounted, bound));
     }
 }
 
-/** @returns {number | null} null: a container may come, and only the server knows what is in it */
-function bytesPerSecond({ encoding, sample_rate: rate, channels }) {
-    const width = { linear16: 2, mulaw: 1, alaw: 1 }[encoding];
-    return width ? width * rate * channels : null;
+/** @param {import('./stt-events.js').SessionConfig} config @returns {number} 0: a container may come, and only the server knows what is in it */
+function frameBytes({ encoding, channels }) {
+    const width = { linear16: 2, mulaw: 1, alaw: 1, auto: 0 }[encoding] ?? 0;
+    return width * channels;
 }

@@ -1,5 +1,6 @@
 // What the browser remembers of the settings; nothing where the user forbids it. No text is ever kept.
 
+/** @param {string} name @returns {string | null} */
 export function recall(name) {
     try {
         return localStorage.getItem(`stt-${name}`);
@@ -8,6 +9,7 @@ export function recall(name) {
     }
 }
 
+/** @param {string} name @param {string} value */
 export function remember(name, value) {
     try {
         localStorage.setItem(`stt-${name}`, value);

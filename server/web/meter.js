@@ -4,6 +4,7 @@ const QUIETEST = -60; // dB
 /** The loudness of the last seconds as bars, those of speech in the page's accent. */
 export class Meter {
     #canvas;
+    /** @type {{height: number, isSpeech: boolean}[]} */
     #bars = [];
 
     /** @param {HTMLCanvasElement} canvas */
@@ -32,7 +33,7 @@ export class Meter {
         if (canvas.width !== pixels[0]) [canvas.width, canvas.height] = pixels;
         const style = getComputedStyle(canvas);
         const [speech, rest] = ['--accent', '--line'].map((name) => style.getPropertyValue(name));
-        const context = canvas.getContext('2d');
+        const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext('2d'));
         context.setTransform(scale, 0, 0, scale, 0, 0);
         context.clearRect(0, 0, width, height);
         const count = Math.floor(width / BAR);

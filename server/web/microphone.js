@@ -1,6 +1,7 @@
-import { serverAway, STTError } from './stt-wire.js';
+import { Emitter, serverAway, STTError } from './stt-wire.js';
 
-const LAST_BLOCK_SECONDS = 1;
+const ANSWER_SECONDS = 1; // of the audio thread, which may have been stopped
+/** @type {Record<string, string>} */
 const ERROR_CODES = {
     NotAllowedError: 'permission_denied',
     SecurityError: 'permission_denied',
@@ -9,11 +10,23 @@ const ERROR_CODES = {
 };
 
 /**
- * PCM16 at 16 kHz from the microphone, whatever rate it has. Events: `pcm` (`detail`: a `Uint8Array` of 150 ms),
- * `level` (`detail`: RMS from 0 to 1, every 50 ms), `ended` (unplugged, or the permission was taken back).
+ * @typedef {object} MicrophoneEvents
+ * @property {Uint8Array} pcm 150 ms of PCM16
+ * @property {number} level RMS from 0 to 1, every 50 ms
+ * @property {undefined} ended it was unplugged, or the permission was taken back
+ * @property {true} flushed the audio thread has answered `flush`
+ * @property {true} done the audio thread has ended
  */
-export class Microphone extends EventTarget {
-    /** The fields of a session's configuration that say what a microphone sends. */
+
+/**
+ * PCM16 at 16 kHz from the microphone, whatever rate it has.
+ * @extends {Emitter<MicrophoneEvents>}
+ */
+export class Microphone extends Emitter {
+    /**
+     * The fields of a session's configuration that say what a microphone sends.
+     * @type {Readonly<{encoding: 'linear16', sample_rate: number, channels: 1}>}
+     */
     static FORMAT = Object.freeze({ encoding: 'linear16', sample_rate: 16_000, channels: 1 });
 
     #context;
@@ -49,7 +62,7 @@ export class Microphone extends EventTarget {
         }
     }
 
-    /** Use `Microphone.open`. */
+    /** Use `Microphone.open`. @param {AudioContext} context @param {MediaStream} stream */
     constructor(context, stream) {
         super();
         this.#context = context;
@@ -58,24 +71,34 @@ export class Microphone extends EventTarget {
             processorOptions: { rate: Microphone.FORMAT.sample_rate, blockSamples: 2400, levelSeconds: 0.05 },
         });
         this.#node.port.onmessage = ({ data }) => {
-            for (const [type, detail] of Object.entries(data)) this.dispatchEvent(new CustomEvent(type, { detail }));
+            for (const [type, detail] of Object.entries(data)) this.tell(/** @type {any} */ (type), detail);
         };
         // to the speakers, silent: a node that leads nowhere is not run by every browser
         context.createMediaStreamSource(stream).connect(this.#node).connect(context.destination);
-        for (const track of stream.getTracks()) track.onended = () => this.dispatchEvent(new CustomEvent('ended'));
+        for (const track of stream.getTracks()) track.onended = () => this.tell('ended', undefined);
         document.addEventListener('visibilitychange', this.#onVisible);
+    }
+
+    /** Give what was heard so far without waiting for a whole block: its `pcm` has been dispatched when it returns. */
+    async flush() {
+        await this.#asked('flush', 'flushed');
     }
 
     /** Stop. The last `pcm` has been dispatched when it returns. */
     async close() {
-        const done = new Promise((resolve) => {
-            this.addEventListener('done', resolve, { once: true });
-            setTimeout(resolve, LAST_BLOCK_SECONDS * 1000); // the audio thread may have been stopped
-        });
-        this.#node.port.postMessage('finish');
-        await done;
+        await this.#asked('finish', 'done');
         document.removeEventListener('visibilitychange', this.#onVisible);
         this.#stream.getTracks().forEach((track) => track.stop());
-        await this.#context.close();
+        if (this.#context.state !== 'closed') await this.#context.close();
+    }
+
+    /** @param {string} request to the audio thread @param {'flushed' | 'done'} answer */
+    async #asked(request, answer) {
+        const answered = new Promise((resolve) => {
+            this.addEventListener(answer, resolve, { once: true });
+            setTimeout(resolve, ANSWER_SECONDS * 1000);
+        });
+        this.#node.port.postMessage(request);
+        await answered;
     }
 }

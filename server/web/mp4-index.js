@@ -15,10 +15,10 @@ export async function indexFirst(blob) {
     return new Blob([blob.slice(0, audio.start), moov, blob.slice(audio.start, index.start), blob.slice(index.end)]);
 }
 
-/** The boxes of an MP4 up to its index; none of any other file. */
+/** The boxes of an MP4 up to its index; none of any other file. @param {Blob} blob */
 async function boxesOf(blob) {
     const boxes = [];
-    for (let start = 0; start < blob.size && boxes.at(-1)?.name !== 'moov'; start = boxes.at(-1).end) {
+    for (let start = 0; start < blob.size && boxes.at(-1)?.name !== 'moov'; start = boxes.at(-1)?.end ?? blob.size) {
         const box = boxAt(new DataView(await blob.slice(start, start + 16).arrayBuffer()), 0);
         if (!box || (!start && box.name !== 'ftyp') || start + box.size > blob.size) return [];
         boxes.push({ name: box.name, start, end: start + box.size });
@@ -26,7 +26,7 @@ async function boxesOf(blob) {
     return boxes;
 }
 
-/** @returns {{name: string, size: number} | null} null: there is none of a known size */
+/** @param {DataView} view @param {number} at @returns {{name: string, size: number} | null} null: there is none of a known size */
 function boxAt(view, at) {
     if (at + 8 > view.byteLength) return null;
     const name = String.fromCharCode(...[4, 5, 6, 7].map((byte) => view.getUint8(at + byte)));
@@ -35,9 +35,13 @@ function boxAt(view, at) {
     return at + 16 > view.byteLength ? null : { name, size: Number(view.getBigUint64(at + 8)) };
 }
 
-/** Add the length of the index to each offset of what it is put before. @returns {boolean} false: one can't be so large */
+/**
+ * Add the length of the index to each offset of what it is put before.
+ * @param {DataView} moov @param {number} from @param {number} until @param {number} end of what it is put before
+ * @returns {boolean} false: one can't be so large
+ */
 function moveOffsets(moov, from, until, end) {
-    for (let at = from, box; (box = boxAt(moov, at)) && at + box.size <= until; at += box.size) {
+    for (let at = from, box = boxAt(moov, at); box && at + box.size <= until; at += box.size, box = boxAt(moov, at)) {
         const isMoved =
             box.name === 'stco' || box.name === 'co64'
                 ? moveTable(moov, at, box, end)
@@ -47,6 +51,7 @@ function moveOffsets(moov, from, until, end) {
     return true;
 }
 
+/** @param {DataView} moov @param {number} at @param {{name: string, size: number}} table @param {number} end */
 function moveTable(moov, at, { name, size }, end) {
     const width = name === 'stco' ? 4 : 8;
     const count = Math.min(moov.getUint32(at + 12), Math.floor((size - 16) / width));

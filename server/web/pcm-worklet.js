@@ -11,6 +11,7 @@ export class Resampler {
     #down;
     #scale;
     #half;
+    /** @type {Float32Array[]} */
     #phases;
     #phase = 0;
     #first = 0;
@@ -39,6 +40,7 @@ export class Resampler {
         this.process(new Float32Array(this.#half), take);
     }
 
+    /** @param {Float32Array} samples @param {(sample: number) => void} take */
     #processPart(samples, take) {
         this.#input.set(samples, this.#filled);
         this.#filled += samples.length;
@@ -61,6 +63,7 @@ export class Resampler {
         return sum;
     }
 
+    /** @param {number} fraction of a sample, by which the output lies between two of the input */
     #taps(fraction) {
         const taps = new Float32Array(2 * this.#half);
         for (let tap = 0; tap < taps.length; tap++) {
@@ -72,10 +75,12 @@ export class Resampler {
     }
 }
 
+/** @param {number} a @param {number} b @returns {number} */
 function greatestCommonDivisor(a, b) {
     return b ? greatestCommonDivisor(b, a % b) : a;
 }
 
+/** @param {number} x */
 function sinc(x) {
     return x === 0 ? 1 : Math.sin(Math.PI * x) / (Math.PI * x);
 }
@@ -85,7 +90,7 @@ function kaiser(x) {
     return Math.abs(x) > 1 ? 0 : bessel(KAISER_BETA * Math.sqrt(1 - x * x)) / bessel(KAISER_BETA);
 }
 
-/** The modified Bessel function of the first kind, of order 0. */
+/** The modified Bessel function of the first kind, of order 0. @param {number} x */
 function bessel(x) {
     let [sum, term] = [1, 1];
     for (let n = 1; term > sum * 1e-12; n++) {
@@ -95,8 +100,12 @@ function bessel(x) {
     return sum;
 }
 
-/** Messages out: `{pcm}` (bytes of one block), `{level}` (RMS from 0 to 1), at the end `{done: true}`. In: `finish`. */
+/**
+ * Messages out: `{pcm}` (bytes of one block), `{level}` (RMS from 0 to 1), `{flushed: true}`, at the end `{done: true}`.
+ * Messages in: `flush` (the block that is being filled, now), `finish`.
+ */
 class PCMProcessor extends AudioWorkletProcessor {
+    /** @param {{processorOptions: {rate: number, blockSamples: number, levelSeconds: number}}} options `rate` in Hz */
     constructor({ processorOptions: { rate, blockSamples, levelSeconds } }) {
         super();
         this.resampler = new Resampler(sampleRate, rate);
@@ -106,9 +115,10 @@ class PCMProcessor extends AudioWorkletProcessor {
         this.heard = 0;
         this.energy = 0;
         this.finished = false;
-        this.port.onmessage = () => this.finish();
+        this.port.onmessage = ({ data }) => (data === 'finish' ? this.finish() : this.flush());
     }
 
+    /** @param {Float32Array[][]} inputs */
     process([channels]) {
         if (channels.length && !this.finished) {
             const mono = mixed(channels);
@@ -118,6 +128,7 @@ class PCMProcessor extends AudioWorkletProcessor {
         return !this.finished;
     }
 
+    /** @param {Float32Array} mono */
     measure(mono) {
         for (const sample of mono) this.energy += sample * sample;
         this.heard += mono.length;
@@ -126,6 +137,7 @@ class PCMProcessor extends AudioWorkletProcessor {
         this.heard = this.energy = 0;
     }
 
+    /** @param {number} sample */
     take(sample) {
         this.block[this.filled++] = Math.max(-32768, Math.min(32767, Math.round(sample * 32768)));
         if (this.filled === this.block.length) this.post();
@@ -138,6 +150,11 @@ class PCMProcessor extends AudioWorkletProcessor {
         this.filled = 0;
     }
 
+    flush() {
+        this.post();
+        this.port.postMessage({ flushed: true });
+    }
+
     finish() {
         if (this.finished) return;
         this.finished = true;
@@ -147,6 +164,7 @@ class PCMProcessor extends AudioWorkletProcessor {
     }
 }
 
+/** @param {Float32Array[]} channels @returns {Float32Array} their mean */
 function mixed(channels) {
     if (channels.length === 1) return channels[0];
     return channels[0].map((_, at) => channels.reduce((sum, channel) => sum + channel[at], 0) / channels.length);

@@ -7,6 +7,7 @@ const FIRST = ['ko', 'en', 'multi'];
 export class Settings {
     #language;
     #engine;
+    /** @type {Record<string, {languages: string[]}>} */
     #engines = {};
 
     /** @param {{language: HTMLSelectElement, engine: HTMLSelectElement}} page */
@@ -41,22 +42,24 @@ export class Settings {
         if (!tags.size) tags.add(ours).add('ko');
         const names = new Intl.DisplayNames([pageLanguage], { type: 'language' });
         const named = [...tags].map((tag) => [tag, tag === 'multi' ? text('detect') : nameOf(names, tag)]);
-        const place = (tag) => FIRST.indexOf(tag) + 1 || 9;
+        const place = (/** @type {string} */ tag) => FIRST.indexOf(tag) + 1 || 9;
         named.sort(([a, nameA], [b, nameB]) => place(a) - place(b) || nameA.localeCompare(nameB, pageLanguage));
         const preferred = [recall('language'), this.#language.value, ours, 'ko'];
-        fill(this.#language, named, preferred.find((tag) => tags.has(tag)));
+        fill(this.#language, named, preferred.find((tag) => tag !== null && tags.has(tag)));
     }
 }
 
+/** @param {Intl.DisplayNames} names @param {string} tag @returns {string} */
 function nameOf(names, tag) {
     try {
-        return names.of(tag);
+        return names.of(tag) ?? tag;
     } catch {
         return tag;
     }
 }
 
+/** @param {HTMLSelectElement} select @param {string[][]} options @param {string | null | undefined} chosen */
 function fill(select, options, chosen) {
     select.replaceChildren(...options.map(([value, name]) => new Option(name, value)));
-    if (options.some(([value]) => value === chosen)) select.value = chosen;
+    if (chosen && options.some(([value]) => value === chosen)) select.value = chosen;
 }

@@ -30,6 +30,12 @@ const en = {
     starting: 'Starting…',
     finishing: 'Finishing…',
     cancel: 'Cancel',
+    talk: 'Hold to talk',
+    talking: 'Let go for the text',
+    flush: 'Text now',
+    space_key: 'Space',
+    enter_key: 'Enter',
+    muted: 'Paused',
     choose_file: 'Choose file',
     drop: 'Drop it: it will be transcribed',
     usage: 'For developers',
@@ -52,13 +58,22 @@ const en = {
     microphone_ended: 'The microphone was unplugged or taken away. What was said so far is kept.',
     server_away: 'The server does not answer. Is it running, and are you online?',
     away: 'The server cannot be reached. Recording goes on; what you say is kept and sent when it is back.',
-    too_many_sessions: 'All places on the server are taken. Try again in {seconds} s.',
-    draining: 'The server is restarting. Try again in {seconds} s.',
+    away_at_end: 'The server cannot be reached. What you said is kept and sent when it is back.',
+    too_many_sessions: 'All places on the server are taken.',
+    waiting_for_place: 'All places on the server are taken. Waiting for one; what you say meanwhile is kept.',
+    waiting_for_server: 'The server is not ready. Waiting for it; what you say meanwhile is kept.',
+    stop_waiting: 'Stop waiting',
+    draining: 'The server is restarting.',
+    log_unavailable: 'The server cannot store anything at the moment.',
+    internal_error: 'The server has failed.',
+    reopened: 'The server has lost this recording, and a new one goes on by itself. Nothing is lost.',
     unauthorized: 'This server wants an API key.',
     refused: 'The server refuses: {detail}',
     buffer_full: 'Ten minutes of audio are waiting for the server: recording has stopped. They will be sent when it is back.',
     session_lost:
-        'The server does not know this recording any more; it was probably restarted. The text is kept, and so are the last {seconds} s, which are not recognised yet.',
+        'The server loses this recording again and again. The text is kept, and so are the last {seconds} s, which are not recognised yet.',
+    gave_up:
+        'The server has been away for too long. The text is kept, and so are the last {seconds} s, which are not recognised yet.',
     session_ended:
         'The server has ended this recording ({reason}). The text is kept, and so are the last {seconds} s, which are not recognised yet.',
     finished: 'by another program',
@@ -106,6 +121,12 @@ const ko = {
     starting: '시작 중…',
     finishing: '마무리 중…',
     cancel: '취소',
+    talk: '누르고 말하기',
+    talking: '떼면 글이 나옵니다',
+    flush: '지금 글로',
+    space_key: '스페이스',
+    enter_key: 'Enter',
+    muted: '잠시 멈춤',
     choose_file: '파일 선택',
     drop: '여기에 놓으면 받아씁니다',
     usage: '개발자용 안내',
@@ -128,13 +149,22 @@ const ko = {
     microphone_ended: '마이크가 뽑혔거나 꺼졌습니다. 지금까지 말씀하신 내용은 남아 있습니다.',
     server_away: '서버가 응답하지 않습니다. 서버가 켜져 있는지, 네트워크가 연결되어 있는지 확인하세요.',
     away: '서버에 연결할 수 없습니다. 녹음은 계속되며, 말씀하신 내용은 보관했다가 다시 연결되면 보냅니다.',
-    too_many_sessions: '서버에 빈자리가 없습니다. {seconds}초 뒤에 다시 시도하세요.',
-    draining: '서버가 다시 시작하는 중입니다. {seconds}초 뒤에 다시 시도하세요.',
+    away_at_end: '서버에 연결할 수 없습니다. 말씀하신 내용은 보관했다가 다시 연결되면 보냅니다.',
+    too_many_sessions: '서버에 빈자리가 없습니다.',
+    waiting_for_place: '서버에 빈자리가 없어 기다리는 중입니다. 그동안 말씀하신 내용은 보관합니다.',
+    waiting_for_server: '서버가 아직 준비되지 않아 기다리는 중입니다. 그동안 말씀하신 내용은 보관합니다.',
+    stop_waiting: '그만 기다리기',
+    draining: '서버가 다시 시작하는 중입니다.',
+    log_unavailable: '서버가 지금은 아무것도 저장하지 못합니다.',
+    internal_error: '서버에 문제가 생겼습니다.',
+    reopened: '서버가 이 녹음을 잃어버려 새 녹음으로 이어 갑니다. 빠진 내용은 없습니다.',
     unauthorized: '이 서버를 쓰려면 API 키가 필요합니다.',
     refused: '서버가 거절했습니다: {detail}',
     buffer_full: '보내지 못한 소리가 10분이 되어 녹음을 멈췄습니다. 다시 연결되면 모두 보냅니다.',
     session_lost:
-        '서버에 이 녹음이 남아 있지 않습니다. 서버가 다시 시작된 것 같습니다. 글은 그대로 있고, 아직 인식되지 않은 마지막 {seconds}초도 보관하고 있습니다.',
+        '서버가 이 녹음을 거듭 잃어버립니다. 글은 그대로 있고, 아직 인식되지 않은 마지막 {seconds}초도 보관하고 있습니다.',
+    gave_up:
+        '서버가 너무 오래 응답하지 않습니다. 글은 그대로 있고, 아직 인식되지 않은 마지막 {seconds}초도 보관하고 있습니다.',
     session_ended:
         '서버가 이 녹음을 끝냈습니다({reason}). 글은 그대로 있고, 아직 인식되지 않은 마지막 {seconds}초도 보관하고 있습니다.',
     finished: '다른 프로그램의 요청',
@@ -154,31 +184,38 @@ const ko = {
     again: '다시 시도',
 };
 
+/** @type {Record<string, Record<string, string>>} */
 const texts = { en, ko };
 
 const preferred = [recall('page-language'), ...navigator.languages.map((tag) => tag.split('-')[0])];
-export let language = preferred.find((tag) => tag in texts) ?? 'en';
+export let language = preferred.find((tag) => tag !== null && tag in texts) ?? 'en';
 
 /** @param {string} key @param {Record<string, string | number>} [values] */
 export function text(key, values = {}) {
-    return texts[language][key].replace(/\{(\w+)\}/g, (_, name) => values[name] ?? '');
+    return texts[language][key].replace(/\{(\w+)\}/g, (_, name) => `${values[name] ?? ''}`);
 }
 
+/** @param {string | undefined} key @returns {key is string} */
 export function has(key) {
-    return key in en;
+    return key !== undefined && key in en;
 }
 
-/** Change the language of the page, and what it shows of `data-text` and `data-label`. @param {'en' | 'ko'} wanted */
+/** @param {string} selector @returns {NodeListOf<HTMLElement>} */
+function all(selector) {
+    return document.querySelectorAll(selector);
+}
+
+/** Change the language of the page, and what it shows of `data-text` and `data-label`. @param {string} wanted `en` or `ko` */
 export function speak(wanted) {
     if (wanted !== language) remember('page-language', wanted);
     language = wanted;
     document.documentElement.lang = wanted;
     document.title = text('title');
-    for (const element of document.querySelectorAll('[data-text]')) element.textContent = text(element.dataset.text);
-    for (const element of document.querySelectorAll('[data-label]')) {
-        element.setAttribute('aria-label', text(element.dataset.label));
+    for (const element of all('[data-text]')) element.textContent = text(element.dataset.text ?? '');
+    for (const element of all('[data-label]')) {
+        element.setAttribute('aria-label', text(element.dataset.label ?? ''));
     }
-    for (const button of document.querySelectorAll('[data-language]')) {
-        button.setAttribute('aria-pressed', button.dataset.language === wanted);
+    for (const button of all('[data-language]')) {
+        button.setAttribute('aria-pressed', `${button.dataset.language === wanted}`);
     }
 }

@@ -1,15 +1,20 @@
 // The text on the page: finals, the interim, and what can be downloaded of them.
 
 import { text } from './texts.js';
+import { joined, toSRT, toText, toVTT } from './transcript-formats.js';
 
 const LEAST_SURE = 0.4; // the palest shade
 
+/** @typedef {import('./stt-events.js').Final} Final */
+
 export class Transcript {
     #page;
+    /** @type {Final[]} */
     #finals = [];
+    /** @type {{session: import('./stt-session.js').STTSession, base: number}[]} */
     #parts = [];
 
-    /** @param {{scroll: Element, list: Element, interim: Element}} page */
+    /** @param {{scroll: HTMLElement, list: HTMLElement, interim: HTMLElement}} page */
     constructor(page) {
         this.#page = page;
     }
@@ -18,18 +23,23 @@ export class Transcript {
         return !this.#finals.length;
     }
 
-    /** From here on it is `session` that speaks; its audio begins at `base` seconds of the whole. */
+    /**
+     * From here on it is `session` that speaks.
+     * @param {import('./stt-session.js').STTSession} session @param {number} base seconds of the whole at which it begins
+     */
     begin(session, base) {
         this.#parts.push({ session, base });
         this.interim('');
     }
 
+    /** @param {string} words */
     interim(words) {
         this.#keepAtEnd(() => (this.#page.interim.textContent = words));
     }
 
+    /** @param {Final} detail */
     final(detail) {
-        const { base } = this.#parts.at(-1);
+        const base = this.#parts.at(-1)?.base ?? 0;
         const final = { ...detail, start: base + detail.start, end: base + detail.end };
         this.#finals.push(final);
         this.#keepAtEnd(() => {
@@ -51,24 +61,28 @@ export class Transcript {
     }
 
     text() {
-        return FORMATS.txt(this.#finals);
+        return toText(this.#finals);
     }
 
-    /** The server cuts subtitles between words; what it has forgotten, or what is of several sessions, is made here. */
+    /**
+     * The server cuts subtitles between words; what it has forgotten, or what is of several recordings, is made here.
+     * @param {'txt' | 'srt' | 'vtt' | 'json'} format @returns {Promise<string>}
+     */
     async file(format) {
         const [only, ...more] = this.#parts;
         if (only?.session.online && !more.length && only.base === 0) {
             try {
                 const told = await only.session.transcript(format === 'txt' ? 'text' : format);
-                return format === 'json' ? JSON.stringify(told, null, 2) : told;
+                return typeof told === 'string' ? told : JSON.stringify(told, null, 2);
             } catch {
                 // as below
             }
         }
-        return FORMATS[format](this.#finals);
+        const made = { txt: toText, srt: toSRT, vtt: toVTT, json: toJSON };
+        return made[format](this.#finals);
     }
 
-    /** Follow the text, unless the reader has scrolled back. */
+    /** Follow the text, unless the reader has scrolled back. @param {() => void} change */
     #keepAtEnd(change) {
         const { scroll } = this.#page;
         const isAtEnd = scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < 80;
@@ -77,33 +91,20 @@ export class Transcript {
     }
 }
 
-const FORMATS = {
-    txt: (finals) => finals.map((final) => `${final.text}\n`).join(''),
-    srt: (finals) => finals.map((final, at) => `${at + 1}\n${span(final, ',')}\n${final.text}\n\n`).join(''),
-    vtt: (finals) => `WEBVTT\n\n${finals.map((final) => `${span(final, '.')}\n${escaped(final.text)}\n\n`).join('')}`,
-    json: (finals) => JSON.stringify({ text: finals.map((final) => final.text).join(' '), segments: finals }, null, 2),
-};
-
-function span({ start, end }, point) {
-    return `${clock(start, point)} --> ${clock(end, point)}`;
-}
-
-function clock(seconds, point) {
-    return new Date(Math.round(seconds * 1000)).toISOString().slice(11, 23).replace('.', point);
-}
-
-function escaped(words) {
-    return words.replace(/&/g, '&amp;').replace(/</g, '&lt;').replace(/>/g, '&gt;');
+/** @param {Final[]} finals */
+function toJSON(finals) {
+    return JSON.stringify({ text: joined(finals), segments: finals }, null, 2);
 }
 
 /** @param {number} seconds @returns {string} as a clock shows them */
 export function minutes(seconds) {
     const whole = Math.floor(seconds);
-    const pad = (number) => String(number).padStart(2, '0');
+    const pad = (/** @type {number} */ number) => String(number).padStart(2, '0');
     const rest = `${whole >= 3600 ? pad(Math.floor(whole / 60) % 60) : Math.floor(whole / 60)}:${pad(whole % 60)}`;
     return whole >= 3600 ? `${Math.floor(whole / 3600)}:${rest}` : rest;
 }
 
+/** @param {Final} final */
 function item(final) {
     const time = document.createElement('time');
     time.textContent = minutes(final.start);
@@ -116,7 +117,7 @@ function item(final) {
     return row;
 }
 
-/** The text in shades of how sure the engine is: of each word if the words are found in the text, else of the whole. */
+/** The text in shades of how sure the engine is: of each word if the words are found in the text, else of the whole. @param {Final} final */
 function shaded(final) {
     const parts = [];
     let at = 0;
@@ -129,6 +130,7 @@ function shaded(final) {
     return at ? [...parts, shade(final.text.slice(at))] : [shade(final.text, final.confidence)];
 }
 
+/** @param {string} words @param {number} [confidence] */
 function shade(words, confidence) {
     if (!confidence) return words;
     const span = document.createElement('span');

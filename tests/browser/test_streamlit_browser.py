@@ -272,6 +272,8 @@ async def test_a_server_that_is_full_is_told(streamlit_url: str, fake_engine: Fa
             await app.open(streamlit_url, server)
             await app.press("Start recording")
             await expect(app.microphone.locator("#problem")).to_contain_text("The server is full.")
+            await app.press("Stop waiting")
+            await expect(app.microphone.locator("#problem")).to_be_empty()
             await expect(app.microphone.get_by_role("button", name="Start recording")).to_be_enabled()
 
 

@@ -69,16 +69,28 @@ def test_a_server_that_is_away_is_told_and_tried_again(beeping: Browser) -> None
         assert_gapless(page)
 
 
-def test_a_full_server_is_told(beeping: Browser) -> None:
+def test_a_place_on_a_full_server_is_waited_for_and_what_is_said_meanwhile_is_kept(beeping: Browser) -> None:
     with run_server({"clock": ClockEngine()}, {"max_sessions": 1}) as url, visit(beeping, url) as page:
         taken = httpx.post(f"{url}/sessions", trust_env=False).json()["session_id"]
         press(page, "Record")
-        expect(page.get_by_role("alert")).to_contain_text("All places on the server are taken. Try again in 5 s.")
+        expect(page.get_by_role("alert")).to_contain_text("All places on the server are taken. Waiting for one")
         httpx.delete(f"{url}/sessions/{taken}", trust_env=False)
-        page.get_by_role("button", name="Try again").press("Enter")
         expect(page.locator("#finals li")).not_to_have_count(0)
-        expect(page.locator("#record")).to_be_focused()  # the message that had the focus is gone
+        expect(page.get_by_role("alert")).to_be_hidden()
         finish(page)
+        assert_gapless(page)
+
+
+def test_one_need_not_wait_for_a_place(beeping: Browser) -> None:
+    with run_server({"clock": ClockEngine()}, {"max_sessions": 1}) as url, visit(beeping, url) as page:
+        httpx.post(f"{url}/sessions", trust_env=False)
+        for way in ("Stop waiting", "Cancel"):
+            press(page, "Record")
+            expect(page.get_by_role("alert")).to_contain_text("Waiting for one")
+            page.get_by_role("button", name=way, exact=True).press("Enter")
+            expect(page.get_by_role("alert")).to_be_hidden()
+            expect(page.get_by_role("button", name="Record", exact=True)).to_be_enabled()
+            expect(page.locator("#record")).to_be_focused()  # the message that had the focus is gone
 
 
 def test_an_engine_that_fails_is_told_and_nothing_is_lost(beeping: Browser) -> None:

@@ -88,7 +88,7 @@ def test_a_full_buffer_stops_the_recording_and_all_of_it_is_sent_later(clock_ser
         assert_gapless(page)
 
 
-def test_a_server_that_is_killed_and_restarted_is_told_and_gets_what_it_lacks(beeping: Browser) -> None:
+def test_a_server_that_is_killed_and_restarted_in_mid_sentence_gets_what_it_lacks(beeping: Browser) -> None:
     with killable_server() as server, visit(beeping, server.url) as page:
         press(page, "Record")
         expect(page.locator("#finals li")).not_to_have_count(0)
@@ -98,12 +98,9 @@ def test_a_server_that_is_killed_and_restarted_is_told_and_gets_what_it_lacks(be
         expect(page.locator("#waiting")).to_contain_text("s waiting")
         kept = finals(page)
         server.start()
-        expect(alert).to_contain_text("does not know this recording any more; it was probably restarted")
-        assert finals(page) == kept
-        page.get_by_role("button", name="Go on").press("Space")
-        expect(alert).to_be_hidden()
-        expect(page.locator("#record")).to_be_focused()
+        expect(alert).to_contain_text("a new one goes on by itself")
         expect(page.locator("#finals li")).not_to_have_count(len(kept))
+        expect(alert).to_be_hidden()
         finish(page)
         assert finals(page)[: len(kept)] == kept
         assert_gapless(page)
@@ -116,21 +113,37 @@ def assert_gapless_subtitles(srt: str) -> None:
     assert [end for _, end in spans[:-1]] == [start for start, _ in spans[1:]]
 
 
-def test_what_a_recording_owes_when_the_server_stops_can_be_sent_later(beeping: Browser) -> None:
+def test_a_recording_that_is_stopped_while_the_server_restarts_is_finished_by_itself(beeping: Browser) -> None:
     with killable_server() as server, visit(beeping, server.url) as page:
         press(page, "Record")
         expect(page.locator("#finals li")).not_to_have_count(0)
         server.stop()
-        expect(page.get_by_role("alert")).to_contain_text("The server has ended this recording (it is being stopped)")
+        expect(page.get_by_role("alert")).to_contain_text("The server cannot be reached")
+        press(page, "Stop")
+        expect(page.get_by_role("button", name="Cancel")).to_be_enabled()
+        server.start()
+        expect(page.get_by_role("button", name="Record", exact=True)).to_be_enabled()
+        assert_gapless(page)
+
+
+def test_what_a_recording_owes_to_a_server_that_stays_away_can_be_sent_later(beeping: Browser) -> None:
+    module = (ROOT / "server" / "web" / "stt-client.js").read_text("utf-8")
+    impatient = module.replace("holdSeconds: 600", "holdSeconds: 3")
+    assert impatient != module
+    with killable_server() as server, visit(beeping, server.url) as page:
+        page.route("**/stt-client.js", lambda route: route.fulfill(body=impatient, content_type="text/javascript"))
+        page.reload()
+        press(page, "Record")
+        expect(page.locator("#finals li")).not_to_have_count(0)
+        server.kill()
+        expect(page.get_by_role("alert")).to_contain_text("The server has been away for too long")
         press(page, "Close this message")
         finish(page)
         expect(page.get_by_role("alert")).to_contain_text("not recognised yet")
         page.once("dialog", lambda dialog: dialog.dismiss())
         press(page, "Record")
-        press(page, "Go on")
-        expect(page.get_by_role("alert")).to_contain_text("The server does not answer")
         server.start()
         press(page, "Try again")
-        expect(page.get_by_role("alert")).to_be_hidden()
+        expect(page.get_by_role("alert")).not_to_contain_text("too long")
         expect(page.get_by_role("button", name="Record", exact=True)).to_be_enabled()
         assert_gapless(page)

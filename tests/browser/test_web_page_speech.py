@@ -121,3 +121,53 @@ def test_the_original_quick_start_works_on_a_page_of_this_server(korean_server: 
         expect(page).to_have_title("done")
         expect(page.locator("p")).to_contain_text("최종 결과: 그는")
         assert "실시간 토큰: 그는" in page.locator("p").inner_text()
+
+
+def test_what_is_said_while_the_space_bar_is_held_is_text_when_it_is_let_go(
+    clock_server: str, beeping: Browser
+) -> None:
+    with visit(beeping, clock_server) as page:
+        talk = page.locator("#talk")
+        expect(talk).to_contain_text("Hold to talk")
+        for count in (1, 2):
+            page.keyboard.down("Space")
+            expect(talk).to_contain_text("Let go for the text")
+            expect(page.locator("#interim")).to_have_text("…")
+            page.keyboard.up("Space")
+            expect(page.locator("#speech")).to_have_text("Paused")
+            expect(page.locator("#finals li")).to_have_count(count)
+            expect(page.locator("#interim")).to_be_empty()
+        seconds = page.locator("#elapsed").inner_text()
+        finish(page)
+        assert page.locator("#elapsed").inner_text() == seconds
+        assert_gapless(page)
+
+
+def test_the_talk_button_is_held_with_the_pointer_and_the_keyboard(clock_server: str, beeping: Browser) -> None:
+    with visit(beeping, clock_server) as page:
+        talk = page.locator("#talk")
+        talk.hover()
+        page.mouse.down()
+        expect(page.locator("#interim")).to_have_text("…")
+        page.mouse.up()
+        expect(page.locator("#finals li")).not_to_have_count(0)
+        told = page.locator("#finals li").count()
+        talk.focus()
+        page.keyboard.down("Space")
+        expect(page.locator("#interim")).to_have_text("…")
+        page.keyboard.up("Space")
+        expect(page.locator("#finals li")).not_to_have_count(told)
+        finish(page)
+        assert_gapless(page)
+
+
+def test_enter_asks_for_the_text_while_one_speaks(clock_server: str, beeping: Browser) -> None:
+    with visit(beeping, clock_server) as page:
+        press(page, "Record")
+        expect(page.locator("#interim")).to_have_text("…")
+        page.keyboard.press("Enter")
+        expect(page.locator("#finals li").filter(has_text=re.compile(r"\.(?!00)\d\d$"))).to_have_count(1)
+        page.get_by_role("button", name="Text now").click()
+        expect(page.locator("#finals li").filter(has_text=re.compile(r"\.(?!00)\d\d$"))).to_have_count(2)
+        finish(page)
+        assert_gapless(page)

@@ -17,9 +17,10 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 
-from client.sources import seconds_until_due, wav_byte_rate
+from stt_client.cli.sources import seconds_until_due, wav_byte_rate
+from tests.support.fake_engine import speech
 from tests.support.scripted_server import ScriptedServer, final, problem, scripted_fixture, url_fixture  # noqa: F401
-from tests.support.servers import ROOT, wav_of
+from tests.support.servers import CLIENT, ROOT, wav_of
 
 Env = Mapping[str, str]
 NO_ENV: Env = {}
@@ -51,17 +52,25 @@ def talk(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.fixture
+def spoken(tmp_path: Path) -> Path:
+    """A recording with words that the scripted server understands."""
+    path = tmp_path / "spoken.wav"
+    path.write_bytes(wav_of(speech((1, 2), (3,), (4, 5), seconds=0.2)))
+    return path
+
+
 async def start(
     url: str, *arguments: object, stdin: int = DEVNULL, stdout: int = PIPE, stderr: int = PIPE, env: Env = NO_ENV
 ) -> Process:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("STT_")}
     return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "client.cli", *map(str, arguments)),
+        *(sys.executable, "-m", "stt_client.cli", *map(str, arguments)),
         cwd=ROOT,
         stdin=stdin,
         stdout=stdout,
         stderr=stderr,
-        env=inherited | {"STT_URL": url, "NO_PROXY": "*"} | dict(env),
+        env=inherited | {"STT_URL": url, "NO_PROXY": "*", "PYTHONPATH": str(CLIENT)} | dict(env),
     )
 
 
@@ -253,7 +262,7 @@ async def test_a_file_that_is_empty_or_no_wav_is_exit_code_2(url: str, tmp_path:
 
 
 async def test_a_server_that_is_not_there_is_exit_code_3(talk: Path) -> None:
-    code, out, err = await run("http://127.0.0.1:9", talk, "--patience", "0")
+    code, out, err = await run("http://127.0.0.1:9", talk, "--give-up", "0")
     assert (code, out) == (3, "")
     assert err.startswith("stt: The server does not answer") and err.count("\n") == 1
 
@@ -287,6 +296,19 @@ async def test_a_server_that_stops_midway_is_exit_code_1(scripted: ScriptedServe
     assert (await run(url, talk))[0] == 1
 
 
+async def test_a_session_that_the_server_has_lost_goes_on_with_a_notice(
+    scripted: ScriptedServer, url: str, spoken: Path
+) -> None:
+    scripted.listens = True
+    scripted.upload_faults.extend(["lose session", ""])
+    code, out, err = await run(url, spoken)
+    assert (code, [line.partition("] ")[2] for line in out.splitlines()]) == (0, ["1 2", "3", "4 5"])
+    assert err == "stt: The session goes on in a new one from 0:00.0 on: session_not_found.\n"
+    scripted.upload_faults.extend(["lose session", ""])
+    code, out, err = await run(url, spoken, "--quiet", "--format", "text")
+    assert (code, out, err) == (0, "1 2\n3\n4 5\n", "")
+
+
 # --- microphone and Ctrl-C ------------------------------------------------------------------------------------------
 
 
@@ -294,7 +316,7 @@ async def test_a_server_that_stops_midway_is_exit_code_1(scripted: ScriptedServe
 def microphone(tmp_path: Path) -> dict[str, str]:
     """The environment of a process with a microphone that has 0.3 s to say."""
     (tmp_path / "sounddevice.py").write_text(FAKE_SOUNDDEVICE)
-    return {"PYTHONPATH": str(tmp_path), "FAKE_RATE": "16000"}
+    return {"PYTHONPATH": f"{tmp_path}{os.pathsep}{CLIENT}", "FAKE_RATE": "16000"}
 
 
 async def test_ctrl_c_on_the_microphone_finishes_and_prints_the_last_final(
@@ -309,6 +331,29 @@ async def test_ctrl_c_on_the_microphone_finishes_and_prints_the_last_final(
     assert err.splitlines()[0] == "stt: Listening; Ctrl-C ends."
     assert scripted.newest.audio == b"".join(bytes([n, 0]) * 1600 for n in range(3))
     assert scripted.newest.config == {"sample_rate": 16000, "encoding": "linear16"}
+
+
+async def test_enter_asks_for_the_final_of_what_was_said_so_far(
+    scripted: ScriptedServer, url: str, microphone: dict[str, str]
+) -> None:
+    scripted.listens = True  # the blocks of the microphone are words without an end
+    keys, terminal = open_terminal(columns=80)
+    process = await start(url, stdin=terminal, env=microphone)
+    assert process.stdout and process.stderr
+    assert (await process.stderr.readline()).decode() == (
+        "stt: Listening; Enter asks for what was said so far; Ctrl-C ends.\n"
+    )
+    await scripted.upload_waits.wait()
+    os.write(keys, b"\n")
+    assert (await process.stdout.readline()).decode().startswith("[0:00.")
+    process.send_signal(signal.SIGINT)
+    await process.stdout.read()
+    assert await process.wait() == 0
+    assert [
+        event["data"].get("flushed") is not None for event in scripted.newest.events if event["event_type"] == "final"
+    ]
+    os.close(keys)
+    os.close(terminal)
 
 
 async def test_a_second_ctrl_c_leaves_at_once(scripted: ScriptedServer, url: str, microphone: dict[str, str]) -> None:
@@ -355,6 +400,6 @@ async def test_without_a_microphone_the_exit_code_is_2_and_nothing_is_opened(
     scripted: ScriptedServer, url: str, tmp_path: Path, module: str, complaint: str
 ) -> None:
     (tmp_path / "sounddevice.py").write_text(module)
-    code, _, err = await run(url, env={"PYTHONPATH": str(tmp_path), "FAKE_RATE": "0"})
+    code, _, err = await run(url, env={"PYTHONPATH": f"{tmp_path}{os.pathsep}{CLIENT}", "FAKE_RATE": "0"})
     assert (code, err.count("\n"), complaint in err) == (2, 1, True)
     assert not scripted.sessions

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from client.mp4_index import index_first
-from client.sources import FileSource
 from server.audio.decoder import AudioDecoder
 from server.errors import AudioError
 from server.models import SessionConfig
 from server.session_log.base import Checkpoint
+from stt_client.cli.sources import FileSource
+from stt_client.mp4_index import index_first
 from tests.support.recordings import NO_NOISE, recording
 
 PHONE = recording("aac", "mp4", encoder=NO_NOISE)

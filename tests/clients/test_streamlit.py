@@ -12,22 +12,22 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from client.i18n import TEXTS, TONGUES, Words, tongue_of
-from client.streamlit_sidebar import sentence
-from client.streamlit_state import LiveSession, Problem
-from client.stt_client import RequestRefused, RetryPolicy, STTClient
+from stt_client import RequestRefused, RetryPolicy, STTClient
+from stt_streamlit.i18n import TEXTS, TONGUES, Words, tongue_of
+from stt_streamlit.sidebar import sentence
+from stt_streamlit.state import LiveSession, Problem
 from tests.support.fake_engine import CONFIDENCE, FakeEngine, said, speech
-from tests.support.servers import ROOT, STUCK_SECONDS, run_server, wav_of
+from tests.support.servers import CLIENT, STUCK_SECONDS, run_server, wav_of
 from tests.support.streamlit_talk import NOWHERE, TALK, UTTERANCES, open_session, until
 
-APP = ROOT / "client" / "streamlit_app.py"
-COMPONENT = ROOT / "client" / "microphone_component"
+APP = CLIENT / "streamlit_app.py"
+PARTS = CLIENT / "stt_streamlit"
 
 
 @pytest.fixture(autouse=True)
 def single_tries(monkeypatch: pytest.MonkeyPatch) -> None:
     once = RetryPolicy(give_up_seconds=0, first_contact_seconds=0)
-    monkeypatch.setattr("client.streamlit_session.OPENING", once)
+    monkeypatch.setattr("stt_streamlit.session.OPENING", once)
 
 
 @pytest.fixture(autouse=True)
@@ -217,7 +217,7 @@ def test_the_browsers_locale_chooses_the_language() -> None:
 
 
 def sources() -> list[Path]:
-    return sorted(APP.parent.glob("streamlit_*.py"))
+    return [APP, *sorted(each for each in PARTS.glob("*.py") if each.name != "i18n.py")]
 
 
 def test_every_text_that_is_asked_for_exists() -> None:
@@ -241,7 +241,7 @@ def test_every_text_is_asked_for() -> None:
 
 
 def test_the_component_has_every_text_that_it_asks_for() -> None:
-    script = (COMPONENT / "microphone.js").read_text("utf-8")
+    script = (PARTS / "microphone_component" / "microphone.js").read_text("utf-8")
     asked = set(re.findall(r"texts\.(\w+)", script)) | {"idle", "starting", "recording", "finishing"}
     assert asked <= set(Words("ko").starting_with("mic_"))
     assert set(Words("ko").starting_with("mic_")) >= {"no_microphone", "permission_denied", "insecure_origin"}

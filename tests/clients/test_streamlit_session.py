@@ -7,14 +7,16 @@ from typing import Any
 
 import pytest
 
-from client.i18n import Words
-from client.streamlit_charts import arrivals
-from client.streamlit_session import AHEAD_SECONDS, Background, _measure, _upload
-from client.streamlit_state import LiveSession, SessionView
-from client.streamlit_view import shade_percent, transcript_html
-from client.stt_client import Event, ServerUnavailable, SessionState, STTClient
 from server.engines.base import BYTES_PER_SECOND
+from stt_client import Event, ServerUnavailable, SessionState, STTClient
+from stt_streamlit.charts import arrivals
+from stt_streamlit.i18n import Words
+from stt_streamlit.session import AHEAD_SECONDS, Background, _carry_on, _measure, _upload
+from stt_streamlit.sidebar import sentence
+from stt_streamlit.state import LiveSession, SessionView
+from stt_streamlit.view import shade_percent, transcript_html
 from tests.support.fake_engine import FakeEngine, said, speech
+from tests.support.scripted_server import ScriptedServer, scripted_fixture, url_fixture  # noqa: F401
 from tests.support.servers import STUCK_SECONDS, run_server, wav_of
 from tests.support.streamlit_talk import NOWHERE, TALK, UTTERANCES, open_session, until
 
@@ -111,7 +113,7 @@ async def test_a_server_that_is_slow_is_given_little_so_that_a_file_can_be_stopp
         async def send(self, pcm: bytes) -> None:
             self.sent += len(pcm)
 
-        async def flush(self) -> None:
+        async def confirmed(self) -> None:
             return
 
         async def finish(self) -> None:
@@ -158,6 +160,28 @@ async def test_what_happens_during_a_question_is_not_forgotten() -> None:
     assert live.view.progress == 0.25
 
 
+async def test_a_file_whose_session_the_server_loses_is_transcribed_with_a_notice(
+    scripted: ScriptedServer, url: str
+) -> None:
+    scripted.listens = True
+    scripted.upload_faults.extend(["lose session"])
+    live = file_session(url, TALK)
+    await _carry_on(live)
+    assert (live.view.status, live.view.problem) == ("ended", None)
+    assert texts(live) == ["1 2", "3", "4 5 6"]
+    assert [each.code for each in live.view.notices] == ["session_reopened"]
+    assert live.view.session_id == "sess_1"
+    assert [each["text"] for each in live.view.document["segments"]] == texts(live)
+    assert "4 5 6" in live.view.srt and "4 5 6" in live.view.vtt
+
+
+def test_what_was_said_so_far_is_asked_for(background: Background) -> None:
+    live = LiveSession("microphone", "microphone", NOWHERE, view=SessionView(session_id="sess_x"))
+    background.flush(live)
+    until(lambda: live.view.notices)
+    assert [each.code for each in live.view.notices] == ["server_away"]
+
+
 # --- the picture ----------------------------------------------------------------------------------------------------
 
 
@@ -198,6 +222,18 @@ def test_latency_counts_from_the_quickest_event() -> None:
     )
     assert view.zero == 100.0
     assert arrivals(LiveSession("microphone", "", NOWHERE), view) == [pytest.approx(1.2)]
+
+
+def test_a_reopened_session_is_a_notice_and_its_words_come_again() -> None:
+    view = after(
+        event("speech_start", start=0.5),
+        event("token", 2, text="안"),
+        Event("session_reopened", {"reason": "session_not_found"}, 100.0, "sess_y", 3),
+    )
+    assert (view.session_id, view.interim, view.status) == ("sess_y", "", "live")
+    assert [each.code for each in view.notices] == ["session_reopened"]
+    for tongue in ("ko", "en"):
+        assert sentence(Words(tongue), "notice", view.notices[0]) == Words(tongue)("notice_session_reopened")
 
 
 def test_an_engine_failover_is_a_notice_and_no_end() -> None:

@@ -5,7 +5,7 @@ import socket
 import pytest
 from starlette.responses import JSONResponse, PlainTextResponse
 
-from client.stt_client import RequestRefused, RetryPolicy, ServerUnavailable, SessionLost, STTClient
+from stt_client import RequestRefused, RetryPolicy, ServerUnavailable, SessionLost, STTClient
 from tests.support.scripted_server import QUICK, ScriptedServer, final, problem, scripted_fixture, url_fixture  # noqa: F401
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from client.stt_client import Event, Session, STTClient
+from stt_client import Event, Session, STTClient
 from tests.support.scripted_server import (  # noqa: F401
     QUICK,
     ScriptedServer,
@@ -122,7 +122,7 @@ async def test_uploads_and_events_go_on_when_the_server_comes_back(scripted: Scr
             events = session.events()
             await session.send(b"before ")
             assert (await anext(events)).data["text"] == "one"
-            await session.flush()
+            await session.confirmed()
             await first_life.aclose()
             await session.send(b"after")  # nobody is there now
             async with serving(scripted, int(url.rpartition(":")[2])):

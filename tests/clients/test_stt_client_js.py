@@ -1,30 +1,28 @@
-"""The JavaScript client against real servers, in Node. The tests themselves are in ``stt_client_js.mjs``."""
+"""The JavaScript client in Node: its own tests, in ``js/``, each reported here by its name."""
 
 import json
+import os
 import re
 import shutil
 import socket
 import subprocess
-import threading
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
-from typing import Any
 
 import pytest
 
 from server.engines.base import SAMPLE_RATE
+from server.languages import WITHOUT_SPACES
 from server.models import SessionConfig
 from tests.support import recordings
 from tests.support.fake_engine import FakeEngine, FakeRecognizer, said, speech
-from tests.support.servers import STUCK_SECONDS, run_server, wav_of
+from tests.support.servers import ROOT, STUCK_SECONDS, run_server, wav_of
 
-TESTS = Path(__file__).parent / "stt_client_js.mjs"
-NAMES = re.findall(r"^    async '(.+)'\(", TESTS.read_text("utf-8"), re.MULTILINE)
-EVERY_BYTE = "every byte arrives once, whatever the network does"
-RESTART = "what a restarted server had not finished is told again to a new session"
+FILES = sorted((Path(__file__).parent / "js").glob("*.test.mjs"))
+WITH_SERVERS = "real_server.test.mjs"
 UTTERANCES = ((1, 2), (3,), (4, 5, 6), (7, 8))
 NOISE = Random(5).randbytes(200_000)
 SETTINGS = {"heartbeat_seconds": 0.2}
@@ -56,78 +54,77 @@ def recording() -> RecordingEngine:
 
 
 @pytest.fixture(scope="module")
-def given(recording: RecordingEngine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
-    """What each test is told: servers, files, and what is said in them."""
+def servers(recording: RecordingEngine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """The environment that tells the tests of real servers where those are, and what is said in which file."""
     folder = tmp_path_factory.mktemp("audio")
     (folder / "noise").write_bytes(NOISE)
-    (folder / "speech").write_bytes(speech(*UTTERANCES))
-    (folder / "speech.wav").write_bytes(wav_of(speech(*UTTERANCES)))
-    (folder / "speech.mp4").write_bytes(recordings.recording("flac", "mp4", SAMPLE_RATE, pcm=speech(*UTTERANCES)))
+    (folder / "audio").write_bytes(speech(*UTTERANCES))
+    (folder / "wav").write_bytes(wav_of(speech(*UTTERANCES)))
+    (folder / "mp4").write_bytes(recordings.recording("flac", "mp4", SAMPLE_RATE, pcm=speech(*UTTERANCES)))
     with (
         run_server({"fake": FakeEngine(), "recording": recording}, SETTINGS) as url,
+        run_server({"fake": FakeEngine()}, SETTINGS) as second,
         run_server({"fake": FakeEngine()}, SETTINGS | {"max_sessions": 1}) as full,
         socket.create_server(("127.0.0.1", 0)) as taken,
     ):
         nowhere = f"http://127.0.0.1:{taken.getsockname()[1]}"
         taken.close()
-        yield {
-            "url": url,
-            "full": full,
-            "nowhere": nowhere,
-            "audio": str(folder / "speech"),
-            "wav": str(folder / "speech.wav"),
-            "mp4": str(folder / "speech.mp4"),
-            "said": said(*UTTERANCES),
-            "noise": str(folder / "noise"),
-        }
+        addresses = {"url": url, "second": second, "full": full, "nowhere": nowhere}
+        files = {name: str(folder / name) for name in ("noise", "audio", "wav", "mp4", "heard")}
+        yield {"STT_TEST_SERVERS": json.dumps({**addresses, **files, "said": said(*UTTERANCES)})}
 
 
-def in_node(name: str, given: dict[str, Any], answer: Callable[[str], Any]) -> dict[str, Any]:
-    """Run one test; ``answer`` is called with what it asks for meanwhile."""
+def in_node(file: Path, environment: dict[str, str]) -> dict[str, str]:
+    """What went wrong in each test of the file, by its name: nothing, if all is well."""
     node = shutil.which("node")
     if node is None:
         pytest.skip("node is not installed")
-    command = [node, "--unhandled-rejections=strict", str(TESTS), name, json.dumps(given)]
-    pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as running:
-        assert running.stdin and running.stdout and running.stderr
-        patience = threading.Timer(STUCK_SECONDS, running.kill)
-        patience.start()
-        told: dict[str, Any] = {}
-        for line in running.stdout:
-            told = json.loads(line)
-            if "ask" in told:
-                running.stdin.write(json.dumps(answer(told["ask"])) + "\n")
-                running.stdin.flush()
-        complaints = running.stderr.read()
-        patience.cancel()
-        assert running.wait() == 0, complaints
+    command = [node, "--test", "--test-force-exit", "--test-timeout=60000", "--test-reporter=tap", str(file)]
+    environment = {name: value for name, value in os.environ.items() if name != "NODE_OPTIONS"} | environment
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, encoding="utf-8", timeout=2 * STUCK_SECONDS
+    )
+    cases = re.findall(r"^(not )?ok \d+ - (.+?)(?: # SKIP .*)?\n((?:  .*\n)*)", done.stdout, re.MULTILINE)
+    told = {name: report if failed else "" for failed, name, report in cases}
+    assert told and (done.returncode == 0) is not any(told.values()), done.stdout + done.stderr
     return told
 
 
-def asks_nothing(what: str) -> None:
-    raise AssertionError(what)
+@pytest.fixture(scope="module")
+def told(servers: dict[str, str]) -> Iterator[dict[str, dict[str, str]]]:
+    """What was told of each file that has run."""
+    yield {}
 
 
-def test_the_tests_are_found() -> None:
-    assert {EVERY_BYTE, RESTART} < set(NAMES)
+def names() -> Iterator["pytest.ParameterSet"]:
+    """Those that stand in the files; the ones that a table makes are told with their file."""
+    for file in FILES:
+        yield pytest.param(file, None, id=file.name.removesuffix(".test.mjs"))
+        for name in re.findall(r"^test\('(.+?)',", file.read_text("utf-8"), re.MULTILINE):
+            yield pytest.param(file, name, id=f"{file.name.removesuffix('.test.mjs')}: {name}")
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in (EVERY_BYTE, RESTART)])
-def test_in_node(name: str, given: dict[str, Any]) -> None:
-    in_node(name, given, asks_nothing)
+@pytest.mark.parametrize(("file", "name"), list(names()))
+def test_in_node(file: Path, name: str | None, servers: dict[str, str], told: dict[str, dict[str, str]]) -> None:
+    if file.name not in told:
+        told[file.name] = in_node(file, servers)
+    results = told[file.name]
+    if name is None:
+        assert {each: wrong for each, wrong in results.items() if wrong} == {}
+    else:
+        assert results[name] == ""
 
 
-def test_every_byte_arrives_once_whatever_the_network_does(given: dict[str, Any], recording: RecordingEngine) -> None:
-    in_node(EVERY_BYTE, given | {"audio": given["noise"]}, asks_nothing)
+def test_every_byte_arrived_once_whatever_the_network_did(
+    servers: dict[str, str], recording: RecordingEngine, told: dict[str, dict[str, str]]
+) -> None:
+    if WITH_SERVERS not in told:
+        told[WITH_SERVERS] = in_node(FILES[0].parent / WITH_SERVERS, servers)
     assert bytes(recording.heard) == NOISE
 
 
-def test_what_a_restarted_server_had_not_finished_is_told_again(given: dict[str, Any]) -> None:
-    with ExitStack() as servers:
-
-        def restart(_: str) -> str:
-            servers.close()
-            return servers.enter_context(run_server({"fake": FakeEngine()}, SETTINGS))
-
-        in_node(RESTART, given | {"url": restart("start it")}, restart)
+def test_the_languages_without_spaces_are_those_of_the_server() -> None:
+    script = (ROOT / "server" / "web" / "transcript-formats.js").read_text("utf-8")
+    listed = re.search(r"WITHOUT_SPACES = new Set\(\[(.+?)\]\)", script)
+    assert listed
+    assert set(re.findall(r"'(\w+)'", listed[1])) == WITHOUT_SPACES

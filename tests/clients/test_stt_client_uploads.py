@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from client.stt_client import RequestRefused, RetryPolicy, ServerUnavailable, SessionLost, STTClient
+from stt_client import RequestRefused, RetryPolicy, ServerUnavailable, SessionLost, STTClient
 from tests.support.scripted_server import (  # noqa: F401
     QUICK,
     ScriptedServer,
@@ -65,7 +65,7 @@ async def test_bytes_of_one_send_stay_together_among_several_senders(scripted: S
         async with asyncio.TaskGroup() as senders:
             for pcm in (b"a" * 35, b"b" * 5, b"c" * 35):
                 senders.create_task(session.send(pcm))
-        await session.flush()
+        await session.confirmed()
     assert scripted.newest.audio == b"a" * 35 + b"b" * 5 + b"c" * 35
 
 
@@ -77,7 +77,7 @@ async def test_the_offset_of_a_refusal_is_where_the_upload_goes_on(
     async with STTClient(url, retry=QUICK) as client:
         session = await client.create_session()
         await session.send(b"123456")
-        await session.flush()
+        await session.confirmed()
     assert scripted.upload_offsets == [0, 3]
 
 
@@ -93,7 +93,7 @@ async def test_a_full_buffer_blocks_the_sender_until_the_server_confirms(scripte
         assert session.unconfirmed_bytes == 10
         scripted.uploads_open.set()
         await blocked
-        await session.flush()
+        await session.confirmed()
     assert scripted.newest.audio == b"0123456789x"
 
 
@@ -105,12 +105,12 @@ async def test_a_recognizer_that_is_behind_is_waited_for_longer_than_a_server_th
         session = await client.create_session()
         await session.send(b"pcm")
         scripted.upload_faults.extend(["backlog"] * 50)
-        await session.flush()
+        await session.confirmed()
         assert scripted.newest.audio == b"pcm"
         scripted.upload_faults.extend(["503"] * 50)
         await session.send(b"more")
         with pytest.raises(ServerUnavailable):
-            await session.flush()
+            await session.confirmed()
 
 
 async def test_what_was_taken_is_kept_when_the_server_is_unavailable_and_goes_up_later(
@@ -121,7 +121,7 @@ async def test_what_was_taken_is_kept_when_the_server_is_unavailable_and_goes_up
         scripted.upload_faults.append("lose half")
         await session.send(b"first ")
         with pytest.raises(ServerUnavailable):
-            await session.flush()
+            await session.confirmed()
         assert session.unconfirmed_bytes == 6
         await session.send(b"second")
         await session.finish()
@@ -132,7 +132,7 @@ async def test_a_session_is_taken_up_by_its_id_where_the_server_stands(scripted:
     async with STTClient(url, retry=QUICK) as client:
         first = await client.create_session()
         await first.send(b"before ")
-        await first.flush()
+        await first.confirmed()
     async with STTClient(url, retry=QUICK) as client:
         again = await client.session(first.session_id)
         assert again.confirmed_bytes == 7
@@ -141,15 +141,30 @@ async def test_a_session_is_taken_up_by_its_id_where_the_server_stands(scripted:
     assert scripted.newest.audio == b"before after"
 
 
-async def test_a_server_that_lost_confirmed_audio_loses_the_session(scripted: ScriptedServer, url: str) -> None:
+async def test_a_server_that_lost_confirmed_audio_gets_it_again_while_it_is_held(
+    scripted: ScriptedServer, url: str
+) -> None:
     async with STTClient(url, retry=QUICK) as client:
         session = await client.create_session()
+        await session.send(b"stored ")
+        await session.confirmed()
+        scripted.newest.audio.clear()
+        await session.send(b"next")
+        await session.confirmed()
+    assert scripted.newest.audio == b"stored next"
+
+
+async def test_a_server_that_lost_audio_which_is_not_held_any_more_loses_the_session(
+    scripted: ScriptedServer, url: str
+) -> None:
+    async with STTClient(url, retry=QUICK, held_bytes=0) as client:
+        session = await client.create_session()
         await session.send(b"stored")
-        await session.flush()
+        await session.confirmed()
         scripted.newest.audio.clear()
         await session.send(b"next")
         with pytest.raises(SessionLost, match="The server has 0 bytes; 6 were confirmed"):
-            await session.flush()
+            await session.confirmed()
 
 
 async def test_sending_after_the_session_ended_is_refused(scripted: ScriptedServer, url: str) -> None:
@@ -158,5 +173,5 @@ async def test_sending_after_the_session_ended_is_refused(scripted: ScriptedServ
         await session.finish()
         await session.send(b"late")
         with pytest.raises(RequestRefused) as refused:
-            await session.flush()
+            await session.confirmed()
     assert (refused.value.status, refused.value.code) == (409, "session_ended")

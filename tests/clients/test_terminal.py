@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from client.clock import clock
-from client.terminal import newest, one_line
+from stt_client.cli.terminal import newest, one_line
+from stt_client.clock import clock
 
 
 @given(st.text(st.sampled_from("ab 가나한글漢字é❤\ufe0f\u200d👩"), max_size=60), st.integers(0, 30))

@@ -12,7 +12,9 @@ from pydantic import AliasChoices, AliasPath, BaseModel
 
 from server import main, models
 from server.engines.base import Capabilities
-from server.engines.registry import ENGINES
+from server.engines.deepgram.settings import DeepgramSettings
+from server.engines.local.settings import LocalSettings
+from server.engines.registry import ENGINES, engine_chain
 from server.errors import AudioError, RequestError
 from server.models import EventType, SessionConfig
 from server.routes.sse import STREAM_HEADERS
@@ -244,10 +246,14 @@ def test_the_guide_has_the_limits_that_the_server_tells(guide: str) -> None:
 # --- settings -------------------------------------------------------------------------------------------------------
 
 
-def variable(field: str) -> str:
-    alias = Settings.model_fields[field].validation_alias
+ALL_SETTINGS = (Settings, LocalSettings, DeepgramSettings)
+FIELDS = {name: field for settings in ALL_SETTINGS for name, field in settings.model_fields.items()}
+
+
+def variable(name: str) -> str:
+    alias = FIELDS[name].validation_alias
     assert not isinstance(alias, AliasChoices | AliasPath)
-    return alias or f"STT_{field.upper()}"
+    return alias or f"STT_{name.upper()}"
 
 
 def listed_settings() -> dict[str, str]:
@@ -257,7 +263,7 @@ def listed_settings() -> dict[str, str]:
 
 
 def test_every_setting_is_in_the_example_and_nothing_else() -> None:
-    assert {name for name in map(variable, Settings.model_fields) if name.startswith("STT_")} == {
+    assert {name for name in map(variable, FIELDS) if name.startswith("STT_")} == {
         name for name in listed_settings() if name.startswith("STT_")
     }
 
@@ -265,9 +271,10 @@ def test_every_setting_is_in_the_example_and_nothing_else() -> None:
 def test_the_example_shows_the_defaults(tmp_path: Path) -> None:
     in_force = tmp_path / ".env"
     in_force.write_text("".join(f"{name}={value}\n" for name, value in listed_settings().items()), "utf-8")
-    example, default = Settings(_env_file=in_force), Settings(_env_file=None)
-    assert example.engine_chain() == default.engine_chain()
-    assert example.model_dump(exclude={"engines"}) == default.model_dump(exclude={"engines"})
+    for settings in ALL_SETTINGS:
+        example, default = settings(_env_file=in_force), settings(_env_file=None)
+        assert example.model_dump(exclude={"engines"}) == default.model_dump(exclude={"engines"})
+    assert engine_chain(Settings(_env_file=in_force)) == engine_chain(Settings(_env_file=None))
 
 
 def test_every_setting_in_the_example_is_explained() -> None:
@@ -281,7 +288,7 @@ def test_every_setting_in_the_example_is_explained() -> None:
 @pytest.mark.parametrize("name", NAMES)
 @BOTH
 def test_every_setting_that_a_document_names_exists(name: str, read: Callable[[str], str]) -> None:
-    known = {variable(field) for field in Settings.model_fields}
+    known = set(map(variable, FIELDS))
     known |= {"STT_URL", "STT_API_KEY"}  # the clients'
     known |= {"STT_CHROMIUM", "STT_SPEECH_DIR"}  # the tests'
     assert set(re.findall(r"\bSTT_[A-Z_]+\b", read(name))) <= known

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.documents import NAMES, Block, blocks, english
-from tests.support.servers import ROOT
+from tests.support.servers import CLIENT, ROOT
 
 DOCUMENTED_URL = "http://localhost:8001"
 SHIM = ROOT / "tests" / "support" / "browser_shim.mjs"
@@ -37,7 +37,13 @@ def scripts(language: str) -> list["pytest.ParameterSet"]:
 def output_of(command: list[str], server: str, folder: Path) -> str:
     """What the command prints, run from the repository's root with the venv in front of the path."""
     path = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
-    environment = {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT), "STT_URL": server, "PYTHONUTF8": "1"}
+    environment = {
+        **os.environ,
+        "PATH": path,
+        "PYTHONPATH": os.pathsep.join((str(ROOT), str(CLIENT))),
+        "STT_URL": server,
+        "PYTHONUTF8": "1",
+    }
     done = subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, encoding="utf-8", timeout=EXAMPLE_SECONDS
     )

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from server.engines.deepgram.settings import DeepgramSettings
+from server.engines.local.settings import LocalSettings
 from server.errors import AudioError
 from server.events import error_event, recognition_events, session_end_event
 from server.models import EventType, Final, Interim, SessionConfig, SpeechEnded, SpeechStarted, Word
@@ -80,7 +82,9 @@ def test_the_table_of_an_event_has_the_fields_of_its_data_and_no_other(event_typ
 UNITS = {"": 1, "s": 1, "초": 1, "h": 3600, "시간": 3600, "hours": 3600, "KiB": 1024, "MiB": 1_048_576}
 AMOUNT = re.compile(rf"([\d.]+) ?({'|'.join(filter(None, UNITS))}|)")
 WRITTEN_BEHIND = re.compile(rf"{AMOUNT.pattern}(?:\s*\(|, )`STT_(\w+)`")
-DEFAULTS = Settings(_env_file=None)
+DEFAULTS = {
+    name: value for settings in (Settings, LocalSettings, DeepgramSettings) for name, value in settings(_env_file=None)
+}
 
 
 def amount(number: str, unit: str) -> float:
@@ -97,7 +101,7 @@ def test_the_table_of_limits_has_the_defaults_of_the_settings(guide: str) -> Non
     settings = [row for row in limits(guide) if row[2].startswith("`STT_")]
     assert len(settings) > 10
     for _, default, setting in settings:
-        value = getattr(DEFAULTS, setting.strip("`").removeprefix("STT_").lower())
+        value = DEFAULTS[setting.strip("`").removeprefix("STT_").lower()]
         found = AMOUNT.fullmatch(default)
         assert amount(*found.groups()) == value if found else not value, setting
 
@@ -111,7 +115,7 @@ def test_the_table_of_limits_has_those_that_are_fixed(fixed: int, guide: str) ->
 def test_a_default_that_the_guide_names_beside_its_setting_is_the_default(guide: str) -> None:
     named = [(amount(number, unit), setting.lower()) for number, unit, setting in WRITTEN_BEHIND.findall(guide)]
     assert len(named) > 5
-    assert [each for each in named if each[0] != getattr(DEFAULTS, each[1])] == []
+    assert [each for each in named if each[0] != DEFAULTS[each[1]]] == []
 
 
 # --- metrics --------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.engines.local.agreement import LocalAgreement
-from server.engines.local.whisper import Transcription
+from server.engines.local.transcription import Transcription
 
 WORDS = st.lists(st.sampled_from(["a", "b", "c", "B", "c."]), max_size=6)
 

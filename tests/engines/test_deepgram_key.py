@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from server.engines.deepgram.engine import NO_KEY
+from server.engines.deepgram.settings import NO_KEY
+from server.engines.registry import engine_chain, load_engines, notes
 from server.errors import EngineError
 from server.models import SessionConfig
 from tests.support.deepgram_peer import KEY, DeepgramPeer
@@ -63,7 +64,17 @@ def test_a_wrong_base_url_stops_the_server() -> None:
         ({"engines": "deepgram, local"}, ["deepgram", "local"]),
     ],
 )
-def test_deepgram_is_the_first_engine_where_there_is_a_key(values: dict[str, Any], chain: list[str]) -> None:
-    settings = settings_of(**values)
-    assert settings.engine_chain() == chain
-    assert bool(settings.notes()) == ("deepgram" not in chain and not settings.deepgram_key())
+def test_deepgram_is_the_first_engine_where_there_is_a_key(
+    values: dict[str, Any], chain: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = values.pop("deepgram_api_key", None)
+    if key is not None:
+        monkeypatch.setenv("DEEPGRAM_API_KEY", key)
+    assert engine_chain(settings_of(**values)) == chain
+    assert bool(notes(chain)) == ("deepgram" not in chain and not (key or "").strip())
+
+
+def test_a_setting_of_an_engine_that_makes_no_sense_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STT_DEEPGRAM_MAX_SPEED", "fast")
+    with pytest.raises(EngineError, match="'deepgram' are wrong: deepgram_max_speed: .* valid number"):
+        load_engines(settings_of(engines="deepgram"))

@@ -10,7 +10,8 @@ import pytest
 from server.engines.deepgram.engine import DeepgramEngine
 from server.models import Interim, SpeechStarted
 from tests.support.deepgram_recognition import Outcome, recognise
-from tests.support.servers import LIVE_DEEPGRAM_KEY, LIVE_DEEPGRAM_URL, settings_of
+from tests.support.engine_settings import deepgram_engine
+from tests.support.servers import LIVE_DEEPGRAM_KEY, LIVE_DEEPGRAM_URL
 
 pytestmark = [
     pytest.mark.deepgram,
@@ -25,7 +26,7 @@ LONGER_THAN_DEEPGRAM_WAITS = 12.0
 
 
 def engine(key: str = LIVE_DEEPGRAM_KEY) -> DeepgramEngine:
-    return DeepgramEngine(settings_of(deepgram_api_key=key, deepgram_base_url=LIVE_DEEPGRAM_URL))
+    return deepgram_engine(deepgram_api_key=key, deepgram_base_url=LIVE_DEEPGRAM_URL)
 
 
 async def hear(pcm: bytes, meanwhile: Callable[[], Awaitable[object]] | None = None, **config: Any) -> Outcome:

@@ -5,7 +5,7 @@ import pytest
 from server.engines.deepgram.outgoing import FRAME_BYTES, Item, Order, Pacer, SilenceGate, Skip, frames
 from server.engines.deepgram.utterances import Clock
 from server.engines.speech.endpointing import Endpointer, Quiet
-from server.engines.speech.vad import FRAME_BYTES as VAD_FRAME_BYTES
+from server.engines.speech.frames import FRAME_BYTES as VAD_FRAME_BYTES
 
 SECOND = 32_000
 

@@ -11,7 +11,7 @@ from tests.support.deepgram_peer import KEY, DeepgramPeer
 from tests.support.deepgram_recognition import SECOND, SENTENCES, SPEECH, Outcome, engine_for, recognise
 from tests.support.deepgram_speech import coded_speech, coded_text
 from tests.support.deepgram_stream import NeverAnswer, Refuse, Trouble
-from tests.support.servers import settings_of
+from tests.support.engine_settings import deepgram_settings
 
 
 async def test_a_stream_is_recognised_whole() -> None:
@@ -107,7 +107,7 @@ async def test_a_backlog_is_sent_no_faster_than_deepgram_allows() -> None:
 
 
 async def test_the_speed_is_the_one_that_deepgram_documents() -> None:
-    assert settings_of().deepgram_max_speed == 1.25
+    assert deepgram_settings().deepgram_max_speed == 1.25
 
 
 async def test_a_slow_far_end_slows_the_upload_down() -> None:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from server.engines.base import Engine
+from server.engines.deepgram.settings import NO_KEY
 from tests.support.deepgram_engine import CodedEngine, seconds_of
 from tests.support.deepgram_peer import DeepgramPeer
 from tests.support.deepgram_sessions import (  # noqa: F401
@@ -108,7 +109,7 @@ async def test_without_a_key_health_says_so_and_the_embedded_engine_does_it_all(
         async with connect(url) as http:
             health = (await http.get("/health")).json()
             assert (health["status"], list(health["engines"])) == ("ok", ["local"])
-            assert health["notes"] == ["DEEPGRAM_API_KEY is not set: the embedded engine recognises every session."]
+            assert health["notes"] == [NO_KEY]
             assert finals(await play(http, SPEECH))
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from server.engines.deepgram import engine as deepgram
 from server.engines.deepgram.recognizer import DeepgramRecognizer
-from server.engines.speech.vad import FRAME_BYTES as VAD_FRAME_BYTES
+from server.engines.speech.frames import FRAME_BYTES as VAD_FRAME_BYTES
 from server.models import Final
 from tests.support.deepgram_peer import DeepgramPeer
 from tests.support.deepgram_recognition import SECOND, SENTENCES, SPEECH, Outcome, engine_for, recognise

@@ -214,11 +214,11 @@ def test_times_never_run_backwards_nor_past_what_was_sent() -> None:
 def test_a_broken_connection_publishes_what_is_settled_and_no_more() -> None:
     listener = Listener()
     listener.take(final("하나", 0, 2), heard("둘", 2, 3))
-    assert short(listener.assembler.flush()) == ["2 <", ("하나", 2.0)]
+    assert short(listener.assembler.close()) == ["2 <", ("하나", 2.0)]
     listener = Listener()
     listener.take(heard("둘", 0, 3))
-    assert short(listener.assembler.flush()) == ["0 <"]
-    assert short(Listener().assembler.flush()) == []
+    assert short(listener.assembler.close()) == ["0 <"]
+    assert short(Listener().assembler.close()) == []
 
 
 def test_without_an_answer_to_finalize_the_last_interim_counts() -> None:

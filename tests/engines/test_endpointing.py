@@ -22,7 +22,7 @@ from server.engines.speech.endpointing import (
     Started,
     endpointing_seconds,
 )
-from server.engines.speech.vad import FRAME_BYTES, FRAME_SECONDS
+from server.engines.speech.frames import FRAME_BYTES, FRAME_SECONDS
 from server.models import SessionConfig
 
 PROBABILITIES = {".": 0, "~": 40, "#": 90}
@@ -311,3 +311,83 @@ def test_resuming_at_a_cut_begins_an_utterance_that_nothing_is_missing_from() ->
         *("started 200, audio from 200", "speech 200-245", "ended 220, through 233"),
         "quiet 245",
     ]
+
+
+# --- flushed in between ---------------------------------------------------------------------------------------------
+
+
+def flushed_at(script: str, at: int, part: int = 0, start: float = 0.0) -> list[Segment]:
+    """What is made of a script that is flushed ``part`` bytes into a frame, then goes on with the next frame."""
+    endpointer = Endpointer(scripted, start=start, endpointing=0.8, longest=28.0)
+    found = [*endpointer.push(pcm_of(script[:at]) + bytes(part)), *endpointer.flush()]
+    return [*found, *endpointer.push(pcm_of(script[at:], first=at)), *endpointer.flush()]
+
+
+FLUSHES: dict[str, tuple[str, int, list[str]]] = {
+    "before anything": ("." * 10, 0, ["quiet 0", "quiet 10"]),
+    "in silence": ("." * 40, 20, ["quiet 20", "quiet 40"]),
+    "in speech, which goes on": (
+        "#" * 10 + "." * 5,
+        6,
+        [
+            *("started 0, audio from 0", "speech 0-6", "ended 6, through 6"),
+            *("started 6, audio from 6", "speech 6-15", "ended 10, through 15"),
+        ],
+    ),
+    "in a pause": (
+        "#" * 5 + "." * 10 + "###",
+        10,
+        [
+            *("started 0, audio from 0", "speech 0-10", "ended 5, through 10"),
+            *("started 15, audio from 10", "speech 10-18", "ended 18, through 18"),
+        ],
+    ),
+    "in what may become speech": ("..##" + "#" * 3, 4, ["quiet 4", "started 4, audio from 4", "speech 4-7"]),
+}
+
+
+@pytest.mark.parametrize("start", [0.0, 4321.768])
+@pytest.mark.parametrize(("script", "at", "expected"), FLUSHES.values(), ids=FLUSHES)
+def test_a_flush_accounts_for_all_audio_and_the_stream_goes_on(
+    script: str, at: int, expected: list[str], start: float
+) -> None:
+    told_of = list(told(joined(kept(flushed_at(script, at, start=start))), start))
+    assert told_of[: len(expected)] == expected
+
+
+def kept(found: Iterable[Segment]) -> Iterator[Segment]:
+    return (each for each in found if not isinstance(each, Paused) and each != Speech(b""))
+
+
+def test_two_flushes_in_a_row_account_for_the_same_audio() -> None:
+    endpointer = Endpointer(scripted, start=7.0, endpointing=0.8, longest=28.0)
+    found = [*endpointer.push(pcm_of("####")), *endpointer.flush()]
+    assert isinstance(found[-1], Ended)
+    assert list(endpointer.flush()) == [Quiet(found[-1].through)]
+
+
+@pytest.mark.parametrize("spoken", [True, False])
+def test_a_frame_that_a_flush_cuts_in_two_is_accounted_for_and_the_clock_stays_exact(spoken: bool) -> None:
+    script = ("###" if spoken else "...") + "####"
+    part = FRAME_BYTES // 2
+    found = list(kept(flushed_at(script, 3, part)))
+    flush = next(each for each in found if isinstance(each, Ended | Quiet))
+    assert flush.through == 3.5 * FRAME_SECONDS
+    after = found[found.index(flush) + 1 :]
+    assert isinstance(after[0], Started)
+    assert (after[0].start, after[0].audio_start) == (flush.through, flush.through)
+    assert b"".join(each.pcm for each in after if isinstance(each, Speech)) == pcm_of(script[3:], first=3)
+    assert isinstance(after[-1], Ended) and after[-1].through == 7.5 * FRAME_SECONDS
+
+
+@economical
+@given(scripts, st.integers(0, 600), starts)
+def test_what_follows_a_flush_is_what_a_stream_that_begins_there_gives(script: str, at: int, start: float) -> None:
+    at = min(at, len(script))
+    endpointer = Endpointer(scripted, start=start, endpointing=0.8137, longest=6.4)
+    before = [*endpointer.push(pcm_of(script[:at])), *endpointer.flush()]
+    assert isinstance(before[-1], Ended | Quiet)
+    assert in_frames(before[-1].through - start) == at
+    after = [*endpointer.push(pcm_of(script[at:], first=at)), *endpointer.flush()]
+    fresh = segments(pcm_of(script[at:], first=at), start=start + at * FRAME_SECONDS, endpointing=0.8137, longest=6.4)
+    assert list(told(joined(kept(after)), start)) == list(told(kept(fresh), start))

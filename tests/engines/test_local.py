@@ -11,11 +11,12 @@ from server.engines.base import BYTES_PER_SECOND, SAMPLE_RATE
 from server.engines.local.phantom import agreement
 from server.engines.local.whisper import Whisper
 from server.engines.local.workers import Priority
+from server.errors import EngineError
 from server.models import Final, Interim, Recognition, SessionConfig, SpeechEnded, SpeechStarted
 from tests.support.local_engine import (
     GAP,
-    PATIENCE,
     QUILTER,
+    STUCK_SECONDS,
     SharedEngine,
     StandIn,
     collected,
@@ -42,7 +43,7 @@ class HeldWhisper(StandIn):
 
     def before(self) -> None:
         self.began.set()
-        assert self.let_go.wait(PATIENCE)
+        assert self.let_go.wait(STUCK_SECONDS)
 
 
 class FailingWhisper(StandIn):
@@ -115,7 +116,7 @@ async def test_so_it_does_when_whisper_is_late(engine: SharedEngine, korean_pcm:
     seen: list[Recognition] = []
     async with (
         engine.with_whisper(whisper).open(SessionConfig(), 0.0) as recognizer,
-        asyncio.timeout(PATIENCE),
+        asyncio.timeout(STUCK_SECONDS),
         asyncio.TaskGroup() as tasks,
     ):
 
@@ -150,7 +151,7 @@ async def test_a_session_whose_finals_are_late_is_told_to_wait(engine: SharedEng
     ):
         reading = tasks.create_task(collected(recognizer))
         sending = tasks.create_task(recognizer.send_audio((korean_pcm + GAP) * 5))
-        assert await asyncio.to_thread(whisper.began.wait, PATIENCE)
+        assert await asyncio.to_thread(whisper.began.wait, STUCK_SECONDS)
         while engine.workers.waiting() < 2 and not sending.done():
             await asyncio.wait([sending], timeout=0.02)
         assert not sending.done()
@@ -170,7 +171,7 @@ async def test_who_sends_without_end_does_not_keep_others_from_their_finals(
                 await greedy.send_audio(korean_pcm + GAP)
 
         greed = [tasks.create_task(send_for_ever()), tasks.create_task(collected(greedy))]
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(STUCK_SECONDS):
             others = await asyncio.gather(recognise(engine, korean_pcm), recognise(engine, korean_pcm))
         assert [len(finals(other)) for other in others] == [1, 1]
         for task in greed:
@@ -180,7 +181,7 @@ async def test_who_sends_without_end_does_not_keep_others_from_their_finals(
 async def test_while_finals_wait_no_interims_are_made(engine: SharedEngine, english_pcm: bytes) -> None:
     let_go = threading.Event()
     for _ in range(2 * engine.workers.threads):
-        engine.workers.submit(Priority.FINAL, lambda: let_go.wait(PATIENCE))
+        engine.workers.submit(Priority.FINAL, lambda: let_go.wait(STUCK_SECONDS))
     async with engine.open(SessionConfig(language="en"), 0.0) as recognizer, asyncio.TaskGroup() as tasks:
         reading = tasks.create_task(collected(recognizer))
         await recognizer.send_audio(english_pcm)
@@ -219,7 +220,7 @@ async def test_without_punctuate_there_is_none(engine: SharedEngine, korean_pcm:
 
 @pytest.mark.speech
 async def test_english_is_guessed_while_it_is_spoken(engine: SharedEngine, english_pcm: bytes) -> None:
-    recognitions = await recognise(engine, english_pcm + GAP, "en", patiently=True)
+    recognitions = await recognise(engine, english_pcm + GAP, "en", every_interim=True)
     interims = [each for each in recognitions if isinstance(each, Interim)]
     (final,) = finals(recognitions)
     assert len(interims) >= 4
@@ -233,7 +234,7 @@ async def test_english_is_guessed_while_it_is_spoken(engine: SharedEngine, engli
 
 @pytest.mark.speech
 async def test_interims_are_left_out_where_they_are_not_wanted(engine: SharedEngine, english_pcm: bytes) -> None:
-    recognitions = await recognise(engine, english_pcm, "en", patiently=True, interim_results=False)
+    recognitions = await recognise(engine, english_pcm, "en", every_interim=True, interim_results=False)
     assert not any(isinstance(each, Interim) for each in recognitions)
     assert len(finals(recognitions)) == 1
 
@@ -294,7 +295,7 @@ async def test_english_resumed_at_any_final_has_the_same_finals_left(engine: Sha
 async def test_an_error_in_whisper_reaches_who_reads(engine: SharedEngine, korean_pcm: bytes) -> None:
     with pytest.raises(ExceptionGroup) as caught:
         await recognise(engine.with_whisper(FailingWhisper(engine.models.whisper, 0)), korean_pcm)
-    assert caught.group_contains(RuntimeError, match="out of memory")
+    assert caught.group_contains(EngineError, match="RuntimeError")
 
 
 @pytest.mark.parametrize("at", [1, 2])
@@ -336,9 +337,9 @@ async def test_a_recognizer_that_is_dropped_leaves_no_task_and_loses_nothing(
 
     before = asyncio.all_tasks()
     task = asyncio.create_task(session())
-    assert await asyncio.to_thread(whisper.began.wait, PATIENCE)
+    assert await asyncio.to_thread(whisper.began.wait, STUCK_SECONDS)
     task.cancel()
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(STUCK_SECONDS):
         await asyncio.wait([task])
     assert task.cancelled()
     assert asyncio.all_tasks() == before

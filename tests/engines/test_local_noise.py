@@ -55,7 +55,7 @@ async def test_nor_does_noise_that_is_taken_for_speech(
     engine: SharedEngine, monkeypatch: pytest.MonkeyPatch, kind: str, language: str
 ) -> None:
     monkeypatch.setattr("server.engines.speech.vad.VadStream.probabilities", lambda _, pcm: [0.9] * (len(pcm) // 1024))
-    recognitions = await recognise(engine, noise(kind, 6.0), language, patiently=True)
+    recognitions = await recognise(engine, noise(kind, 6.0), language, every_interim=True)
     assert any(isinstance(each, SpeechStarted) for each in recognitions)
     assert not [each for each in recognitions if isinstance(each, Interim | Final) and each.text]
 

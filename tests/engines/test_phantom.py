@@ -3,7 +3,7 @@
 import pytest
 
 from server.engines.local.phantom import STOCK_PHRASES, agreement, is_phantom
-from server.engines.local.whisper import Transcription
+from server.engines.local.transcription import Transcription
 
 SAID = "그는 이리저리 피하면서 길 한 옆으로 걸어갔다."
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from server.engines.local.transcription import Transcription
 from server.engines.local.two_pass import TRUSTED_FIRST_PASS, choose
-from server.engines.local.whisper import Transcription
 from server.engines.speech.endpointing import PAUSE_SECONDS, Ended, Started
 from server.models import Final, SessionConfig, Word
 

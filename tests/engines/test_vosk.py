@@ -16,11 +16,14 @@ from server.engines.local.recognizer_pool import Lent
 from server.engines.local.vosk import Vosk, _with_options, warm_up_speech
 from server.engines.local.whisper import Whisper
 from server.engines.local.workers import Workers
-from server.engines.speech.vad import FRAME_BYTES, FRAME_SECONDS, VadStream, VoiceActivityDetector
+from server.engines.speech.frames import FRAME_BYTES, FRAME_SECONDS
+from server.engines.speech.vad import VadStream, VoiceActivityDetector
 from server.errors import EngineError
 from server.models import Final, Interim, Recognition, SessionConfig, SpeechEnded, SpeechStarted
 from server.settings import Settings
+from tests.support.engine_settings import local_settings
 from tests.support.local_engine import collected, finals
+from tests.support.servers import settings_of
 
 SPEECH = warm_up_speech()
 WHOLE = 1 << 30
@@ -42,9 +45,9 @@ class Engine:
 @pytest.fixture(scope="module")
 def engine() -> Iterator[Engine]:
     """One thread and one warm recognizer: jobs come one after the other, and a recognizer that is lost is missed."""
-    settings = Settings(_env_file=None)
+    settings = settings_of()
     workers = Workers(1)
-    vosk = Vosk(settings, workers)
+    vosk = Vosk(local_settings(), workers)
     vosk.pool._growing = True  # it stays the only one
     yield Engine(Models(VoiceActivityDetector(), vosk, cast(Whisper, None)), workers, settings)
     workers.close()
@@ -341,7 +344,7 @@ async def test_the_event_loop_runs_on_while_speech_is_decoded(engine: Engine) ->
 
 def test_a_folder_without_a_model_is_one_clear_error(tmp_path: Path) -> None:
     with pytest.raises(EngineError, match=str(tmp_path)) as caught:
-        Vosk(Settings(_env_file=None, vosk_model=tmp_path), Workers(1))
+        Vosk(local_settings(vosk_model=tmp_path), Workers(1))
     assert caught.value.retryable is False
 
 
@@ -350,7 +353,7 @@ def test_a_model_that_lacks_a_file_is_one_clear_error(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir()
         (tmp_path / name).touch()
     with pytest.raises(EngineError, match=r"conf/mfcc\.conf missing"):
-        Vosk(Settings(_env_file=None, vosk_model=tmp_path), Workers(1))
+        Vosk(local_settings(vosk_model=tmp_path), Workers(1))
 
 
 def test_our_options_come_after_the_model_s_own_and_the_rest_of_it_is_not_copied(tmp_path: Path) -> None:
@@ -377,5 +380,5 @@ def test_where_nobody_may_make_links_the_model_is_loaded_as_it_is(monkeypatch: p
         raise OSError("A required privilege is not held by the client")
 
     monkeypatch.setattr(Path, "symlink_to", refuse)
-    pool = Vosk(Settings(_env_file=None), Workers(1)).pool
+    pool = Vosk(local_settings(), Workers(1)).pool
     assert pool.take() is not None

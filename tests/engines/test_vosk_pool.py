@@ -107,3 +107,59 @@ def test_only_a_used_recognizer_is_replaced_and_only_above_the_limit(
     jobs.do_all()
     assert len(made) == 1 + replaced
     assert (pool.take() is not first) is replaced
+
+
+# --- broken ones ----------------------------------------------------------------------------------------------------
+
+
+class BrokenKaldi(Kaldi):
+    """Raises what vosk raises: nothing more telling than ``Exception``."""
+
+    def AcceptWaveform(self, pcm: bytes) -> int:
+        raise Exception("Failed to process waveform")
+
+    def PartialResult(self) -> str:
+        raise Exception("Failed to decode")
+
+    def FinalResult(self) -> str:
+        raise Exception("Failed to decode")
+
+
+CALLS: dict[str, Callable[[Lent], object]] = {
+    "feed": lambda lent: lent.feed(b"00"),
+    "partial": lambda lent: lent.partial(),
+    "words": lambda lent: lent.words(),
+}
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+def test_a_recognizer_that_raised_is_never_lent_again(call: Callable[[Lent], object]) -> None:
+    pool, made, jobs = pool_of()
+    broken = pool.take()
+    broken.kaldi = BrokenKaldi()
+    with pytest.raises(Exception, match="Failed to"):
+        call(broken)
+    pool.give_back(broken)
+    jobs.do_all()
+    assert all(pool.take() is not broken for _ in range(len(made) + 1))
+
+
+def test_one_that_raises_when_an_utterance_is_dropped_is_never_lent_again() -> None:
+    pool, made, jobs = pool_of()
+    broken = pool.take()
+    broken.kaldi = BrokenKaldi()
+    broken.utterance_bytes = 3200
+    pool.give_back(broken)
+    jobs.do_all()
+    assert all(pool.take() is not broken for _ in range(len(made) + 1))
+
+
+def test_in_the_place_of_a_broken_one_another_is_made() -> None:
+    pool, made, jobs = pool_of()
+    pool.keep(2)
+    jobs.do_all()
+    broken = pool.take()
+    broken.sound = False
+    pool.give_back(broken)
+    jobs.do_all()
+    assert len(made) == 3

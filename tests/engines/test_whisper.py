@@ -7,17 +7,17 @@ import pytest
 
 from server.engines.base import BYTES_PER_SECOND
 from server.engines.local.phantom import agreement
+from server.engines.local.transcription import Transcription
 from server.engines.local.whisper import (
     FINAL_BEAM,
     FULL_WINDOW_SECONDS,
     SHORTEST_WINDOW_SECONDS,
     SILENCE_SECONDS,
-    Transcription,
     Whisper,
     repeats_itself,
 )
 from server.errors import EngineError
-from server.settings import Settings
+from tests.support.engine_settings import local_settings
 from tests.support.local_engine import load_local_engine, read_pcm, silence
 
 KOREAN = "그는 이리저리 피하면서 길 한 옆으로 걸어갔다"
@@ -193,5 +193,5 @@ def test_audio_longer_than_the_window_is_cut(whisper: Whisper, korean_pcm: bytes
 
 def test_a_folder_without_a_model_is_one_clear_error(tmp_path: Path) -> None:
     with pytest.raises(EngineError, match=str(tmp_path)) as caught:
-        Whisper(Settings(_env_file=None, whisper_model=str(tmp_path), whisper_device="cpu"), parallel=1)
+        Whisper(local_settings(whisper_model=str(tmp_path), whisper_device="cpu"), parallel=1)
     assert caught.value.retryable is False

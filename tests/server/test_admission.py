@@ -10,7 +10,8 @@ from server.engines.base import Capabilities
 from server.engines.local.engine import LocalEngine
 from server.engines.local.recognizer_pool import RecognizerPool
 from server.errors import EngineError
-from server.settings import Settings
+from tests.support.engine_settings import local_engine as made_with
+from tests.support.engine_settings import local_settings
 from tests.support.fake_engine import FakeEngine, Fault, said, speech
 from tests.support.local_engine import SharedEngine, load_local_engine
 from tests.support.servers import run_server
@@ -29,7 +30,7 @@ def local_engine(engine: SharedEngine, monkeypatch: pytest.MonkeyPatch) -> Calla
     def make(cost: float = 0.3, **settings: Any) -> LocalEngine:
         monkeypatch.setattr(LocalEngine, "_load", lambda _: engine.models)
         monkeypatch.setattr(LocalEngine, "_cost", lambda _: cost)
-        return LocalEngine(Settings(_env_file=None, **({"vosk_pool": 1} | settings)))
+        return made_with(**{"vosk_pool": 1} | settings)
 
     return make
 
@@ -76,7 +77,7 @@ async def test_who_runs_the_server_may_know_better(
     local_engine: Callable[..., LocalEngine], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("STT_LOCAL_SESSIONS", "7")
-    local = local_engine(cost=3.0, local_sessions=Settings(_env_file=None).local_sessions)
+    local = local_engine(cost=3.0, local_sessions=local_settings().local_sessions)
     await local.prewarm()
     assert local.capabilities.max_sessions == 7
     await local.aclose()

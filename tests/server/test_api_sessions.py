@@ -24,7 +24,7 @@ async def test_a_session_opens_without_a_body(http: httpx.AsyncClient) -> None:
     )
     assert (body["status"], body["engine"]) == ("open", "fake")
     author_fields = {
-        "model": "nova-2",
+        "model": None,
         "language": "ko",
         "interim_results": True,
         "smart_format": True,

@@ -135,7 +135,7 @@ def test_no_text_breaks_the_frame_it_is_sent_in(text: str) -> None:
 
 def test_a_session_that_asks_for_nothing_gets_the_original_defaults() -> None:
     assert CreateSessionRequest.model_validate({}).config.model_dump() == {
-        "model": "nova-2",
+        "model": None,
         "language": "ko",
         "interim_results": True,
         "smart_format": True,

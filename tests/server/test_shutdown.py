@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Collection
@@ -244,3 +245,10 @@ async def test_a_process_that_others_would_join_says_what_to_do_and_goes() -> No
             await process.communicate()
     assert b"start one worker (no --workers, WEB_CONCURRENCY=1)" in output
     assert b"Traceback" not in output
+
+
+def test_importing_the_app_neither_reads_the_command_line_nor_exits() -> None:
+    code = "import sys; sys.argv = ['uvicorn', '--workers', '4']; import server.main; print(server.main.app.title)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=STUCK_SECONDS)
+    assert done.returncode == 0, done.stderr
+    assert "speech-to-text" in done.stdout

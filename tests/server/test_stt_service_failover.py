@@ -125,6 +125,7 @@ def test_an_engine_that_does_not_exist_is_refused_by_name() -> None:
 
 
 def test_a_missing_package_is_named_with_the_command_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(registry.ENGINES, "local", "a_package_that_nobody_has:Engine")
+    settings = registry.ENGINES["local"][1]
+    monkeypatch.setitem(registry.ENGINES, "local", ("a_package_that_nobody_has:Engine", settings))
     with pytest.raises(EngineError, match="a_package_that_nobody_has.*pip install"):
         load_engines(settings_of())

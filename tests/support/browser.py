@@ -114,6 +114,9 @@ class ClockRecognizer:
         if self._heard >= self._said + 0.5:
             self._results.put_nowait(Interim("…", self._said, self._heard))
 
+    async def flush(self) -> None:
+        self._say(self._heard, flushed=True)
+
     async def finish(self) -> None:
         if self._heard > self._said:
             self._say(self._heard)
@@ -123,8 +126,9 @@ class ClockRecognizer:
         while (recognition := await self._results.get()) is not None:
             yield recognition
 
-    def _say(self, until: float) -> None:
-        self._results.put_nowait(Final(f"{until:.2f}", self._said, until, until))
+    def _say(self, until: float, *, flushed: bool = False) -> None:
+        text = f"{until:.2f}" if until > self._said else ""
+        self._results.put_nowait(Final(text, self._said, until, until, flushed=flushed))
         self._said = until
 
 

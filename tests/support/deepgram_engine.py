@@ -4,10 +4,11 @@ import asyncio
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
-from server.engines.base import SAMPLE_RATE, Capabilities, Engine, Recognizer
+from server.engines.base import BYTES_PER_SECOND, SAMPLE_RATE, Capabilities, Engine, Recognizer
 from server.engines.registry import load_engines
 from server.models import Final, Interim, Recognition, SessionConfig, SpeechStarted
 from tests.support.deepgram_speech import Began, CodedTranscriber, Heard
@@ -37,9 +38,22 @@ class CodedRecognizer:
         self._start = start
         self._transcriber = CodedTranscriber(self._emit, 0.8, tasks)
         self._results: asyncio.Queue[Recognition | None] = asyncio.Queue()
+        self._flushed: list[Final] | None = None
+        self._bytes = 0
 
     async def send_audio(self, pcm: bytes) -> None:
+        self._bytes += len(pcm)
         await self._transcriber.hear(pcm)
+
+    async def flush(self) -> None:
+        self._flushed = []
+        await self._transcriber.flush()
+        through = self._start + self._bytes / BYTES_PER_SECOND
+        finals, self._flushed = self._flushed, None
+        last = finals.pop() if finals else Final("", through, through, through)
+        for final in finals:
+            self._results.put_nowait(final)
+        self._results.put_nowait(replace(last, through=through, flushed=True))
 
     async def finish(self) -> None:
         await self._transcriber.flush()
@@ -56,7 +70,12 @@ class CodedRecognizer:
         until = self._start + heard.until
         start, end = (heard.words[0].start, heard.words[-1].end) if heard.words else (heard.until, heard.until)
         times = (self._start + start, self._start + end)
-        self._results.put_nowait(Final(heard.text, *times, until) if heard.settled else Interim(heard.text, *times))
+        if not heard.settled:
+            self._results.put_nowait(Interim(heard.text, *times))
+        elif self._flushed is not None:
+            self._flushed.append(Final(heard.text, *times, until))
+        else:
+            self._results.put_nowait(Final(heard.text, *times, until))
 
 
 class Shared:

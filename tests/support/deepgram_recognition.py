@@ -13,7 +13,7 @@ from server.errors import EngineError
 from server.models import Final, Recognition, SessionConfig
 from tests.support.deepgram_peer import KEY, DeepgramPeer
 from tests.support.deepgram_speech import coded_speech
-from tests.support.servers import settings_of
+from tests.support.engine_settings import deepgram_engine
 
 SENTENCES = ([1, 2, 3], [4, 5, 6, 7, 8, 9, 10, 11], [12])
 SPEECH = coded_speech(*SENTENCES)
@@ -24,7 +24,7 @@ NOWHERE = "ws://127.0.0.1:9"
 def engine_for(peer: DeepgramPeer | str, **settings: Any) -> DeepgramEngine:
     url = peer if isinstance(peer, str) else peer.url
     quick = {"deepgram_max_speed": 50, "deepgram_probe": False, "deepgram_finish_seconds": 2.0}
-    return DeepgramEngine(settings_of(**quick | {"deepgram_api_key": KEY, "deepgram_base_url": url} | settings))
+    return deepgram_engine(**quick | {"deepgram_api_key": KEY, "deepgram_base_url": url} | settings)
 
 
 @dataclass

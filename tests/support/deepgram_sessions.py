@@ -9,11 +9,12 @@ import httpx
 import pytest
 
 from server.engines.base import Engine
-from server.engines.deepgram.engine import DeepgramEngine
+from server.engines.deepgram.settings import DeepgramSettings
 from tests.support.deepgram_engine import CodedEngine, seconds_of, warm_engine
 from tests.support.deepgram_peer import KEY, DeepgramPeer
 from tests.support.deepgram_speech import coded_speech
-from tests.support.servers import run_server, settings_of
+from tests.support.engine_settings import deepgram_engine, split
+from tests.support.servers import run_server
 from tests.support.wire import Event, connect, finals, finish, open_session, read_to_end, upload
 
 SENTENCES = [list(range(first, first + 1 + first % 4)) for first in range(10, 110, 10)]
@@ -50,10 +51,10 @@ async def serving(
         **settings,
     }
     chain: dict[str, Engine] = {
-        "deepgram": DeepgramEngine(settings_of(**values)),
+        "deepgram": deepgram_engine(**values),
         **(engines or {"local": CodedEngine()}),
     }
-    running = run_server(chain, values)
+    running = run_server(chain, split(DeepgramSettings, values)[1])
     url = await asyncio.to_thread(running.__enter__)  # the peer lives on this event loop
     try:
         async with connect(url) as http:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from server.engines.base import SAMPLE_RATE, Capabilities
+from server.errors import EngineError
 from server.models import Final, Interim, Recognition, SessionConfig, SpeechEnded, SpeechStarted, Word
 
 END = -1
@@ -112,11 +113,12 @@ class FakeRecognizer:
         self._engine = engine
         self._position = self._accounted = round(start * SAMPLE_RATE)
         self._words: list[Word] = []
-        self._results: asyncio.Queue[Recognition | None] = asyncio.Queue()
+        self._results: asyncio.Queue[Recognition | EngineError | None] = asyncio.Queue()
+        self._error: EngineError | None = None
 
     async def send_audio(self, pcm: bytes) -> None:
         samples = np.frombuffer(pcm, "<i2")
-        await self._engine.meet("send", (self._position + len(samples)) / SAMPLE_RATE)
+        await self._meet("send", self._position + len(samples))
         for index in np.flatnonzero(samples):
             self._hear(int(samples[index]), self._position + int(index))
         self._position += len(samples)
@@ -124,7 +126,7 @@ class FakeRecognizer:
             self._publish_final(self._position)
 
     async def flush(self) -> None:
-        await self._engine.meet("flush", self._position / SAMPLE_RATE)
+        await self._meet("flush", self._position)
         if self._engine.forgets("answer", self._position / SAMPLE_RATE):
             return
         if self._words:
@@ -132,14 +134,31 @@ class FakeRecognizer:
         self._publish_final(self._position, flushed=True)
 
     async def finish(self) -> None:
-        await self._engine.meet("finish", self._position / SAMPLE_RATE)
+        await self._meet("finish", self._position)
         self._publish_final(self._position)
         self._results.put_nowait(None)
 
     async def __aiter__(self) -> AsyncIterator[Recognition]:
-        while (recognition := await self._results.get()) is not None:
-            await self._engine.meet("read", self._position / SAMPLE_RATE)
-            yield recognition
+        while (result := await self._results.get()) is not None:
+            if isinstance(result, EngineError):
+                raise result
+            try:
+                await self._engine.meet("read", self._position / SAMPLE_RATE)
+            except EngineError as exc:
+                self._error = exc
+                raise
+            yield result
+
+    async def _meet(self, where: str, until: int) -> None:
+        """What goes wrong here. After an :class:`EngineError` every call raises it, and so does who reads, once."""
+        if self._error is not None:
+            raise self._error
+        try:
+            await self._engine.meet(where, until / SAMPLE_RATE)
+        except EngineError as exc:
+            self._error = exc
+            self._results.put_nowait(exc)
+            raise
 
     def _hear(self, mark: int, at: int) -> None:
         seconds = at / SAMPLE_RATE

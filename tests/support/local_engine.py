@@ -11,14 +11,15 @@ from typing import Any, cast
 import numpy as np
 
 from server.engines.base import BYTES_PER_SECOND, SAMPLE_RATE, Capabilities
-from server.engines.local.engine import LocalEngine
 from server.engines.local.recognizer import LocalRecognizer, Models
-from server.engines.local.whisper import Transcription, Whisper
+from server.engines.local.transcription import Transcription
+from server.engines.local.whisper import Whisper
 from server.engines.local.workers import Workers
 from server.models import Final, Recognition, SessionConfig
 from server.settings import Settings
+from tests.support.engine_settings import local_engine
 
-PATIENCE = 30.0
+STUCK_SECONDS = 30.0
 """Seconds after which what should have happened never will."""
 STEP_BYTES = BYTES_PER_SECOND // 10
 THREADS = 2
@@ -53,15 +54,18 @@ class SharedEngine:
     def with_whisper(self, whisper: "StandIn") -> "SharedEngine":
         return replace(self, models=replace(self.models, whisper=cast(Whisper, whisper)))
 
+    def with_longest(self, seconds: float) -> "SharedEngine":
+        """Cuts utterances at this length."""
+        return replace(self, settings=self.settings.model_copy(update={"max_utterance_seconds": seconds}))
+
 
 @cache
 def load_local_engine() -> SharedEngine:
-    settings = Settings(_env_file=None, vosk_pool=1, recognition_threads=THREADS)
-    engine = LocalEngine(settings)
+    engine = local_engine(vosk_pool=1, recognition_threads=THREADS)
     with ThreadPoolExecutor(1) as thread:  # a loop of its own: the tests have theirs
         thread.submit(lambda: asyncio.run(engine.prewarm())).result()
     assert engine._models is not None
-    return SharedEngine(engine._models, engine._workers, settings, engine.capabilities, engine.status())
+    return SharedEngine(engine._models, engine._workers, engine._shared, engine.capabilities, engine.status())
 
 
 class StandIn:
@@ -84,16 +88,16 @@ async def recognise(
     language: str = "ko",
     *,
     start: float = 0.0,
-    patiently: bool = False,
+    every_interim: bool = False,
     **config: Any,
 ) -> list[Recognition]:
-    """All recognitions. ``patiently``: no audio is sent while an interim is being made, so that none is left out."""
+    """All recognitions. ``every_interim``: no audio is sent while one is being made, so that none is left out."""
     asked = SessionConfig(language=language, **config)
     async with engine.open(asked, start) as recognizer, asyncio.TaskGroup() as tasks:
         reading = tasks.create_task(collected(recognizer))
         for at in range(0, len(pcm), STEP_BYTES):
             await recognizer.send_audio(pcm[at : at + STEP_BYTES])
-            if patiently and recognizer._interim is not None:
+            if every_interim and recognizer._interim is not None:
                 await recognizer._interim
         await recognizer.finish()
         return await reading

@@ -1,4 +1,7 @@
-"""A server on loopback that keeps the wire contract without recognising, and breaks it where a test says so."""
+"""A server on loopback that keeps the wire contract, and breaks it where a test says so.
+
+It does not recognise; where a test asks for it, its words are written in the audio as those of the fake engine are.
+"""
 
 import asyncio
 import json
@@ -9,6 +12,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pytest
 import uvicorn
 from starlette.applications import Starlette
@@ -17,8 +21,10 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response, Strea
 from starlette.routing import Route
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from client.stt_client import RetryPolicy
+from stt_client import RetryPolicy
 
+SAMPLE_RATE = 16_000
+WAV_HEADER_BYTES = 44
 QUICK = RetryPolicy(first_seconds=0.001, longest_seconds=0.002, give_up_seconds=10.0)
 
 
@@ -42,16 +48,51 @@ class StoredSession:
     audio: bytearray = field(default_factory=bytearray)
     events: list[dict[str, Any]] = field(default_factory=list)
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
+    marks: set[int] = field(default_factory=set)
+    heard: int = 0
+    words: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def reason(self) -> str | None:
+        """Of the first ``session_end``."""
+        ends = [event["data"]["reason"] for event in self.events if event["event_type"] == "session_end"]
+        return ends[0] if ends else None
 
     @property
     def ended(self) -> bool:
-        return bool(self.events) and self.events[-1]["event_type"] == "session_end"
+        return self.reason is not None
+
+    def hear(self) -> list[tuple[str, dict[str, Any]]]:
+        """The events of the samples that have come since the last time: above zero is a word, below it the end."""
+        heard, events = self.heard, []
+        sound = bytes(self.audio[WAV_HEADER_BYTES if self.audio.startswith(b"RIFF") else 0 :])
+        self.heard = len(sound) - len(sound) % 2
+        samples = np.frombuffer(sound[heard : self.heard], "<i2")
+        for index in np.flatnonzero(samples):
+            seconds = (heard // 2 + int(index)) / SAMPLE_RATE
+            if samples[index] > 0:
+                self.words.append({"word": str(samples[index]), "start": seconds, "end": seconds + 0.01})
+                events.append(("token", self.said(seconds)))
+            elif self.words:  # times have three digits: an end may be heard again
+                events.append(self.final(seconds + 1 / SAMPLE_RATE))
+        return events
+
+    def said(self, until: float) -> dict[str, Any]:
+        text = " ".join(word["word"] for word in self.words)
+        start = self.words[0]["start"] if self.words else until
+        return {"text": text, "start": start, "end": until, "words": self.words.copy(), "language": "ko", "engine": "x"}
+
+    def final(self, through: float, **more: Any) -> tuple[str, dict[str, Any]]:
+        data = self.said(self.words[-1]["end"] if self.words else through)
+        self.words.clear()
+        return "final", {**data, "through": through, **more}
 
 
 class ScriptedServer:
     """The wire without recognition. ``upload_faults`` and ``stream_faults`` are used up, one a request.
 
-    ``first_words`` are published with the first audio, ``last_words`` when the session is finished.
+    ``first_words`` are published with the first audio, ``last_words`` when the session is finished. With ``listens``
+    the words are those in the audio. ``refusals`` are answered to whatever is asked, before it is looked at.
     """
 
     def __init__(self) -> None:
@@ -61,6 +102,9 @@ class ScriptedServer:
         self.first_words: list[tuple[str, dict[str, Any]]] = []
         self.last_words: list[tuple[str, dict[str, Any]]] = []
         self.refusal: Response | None = None
+        self.refusals: deque[Response] = deque()
+        self.listens = False
+        self.opened = 0
         self.unfinished_answers = 0
         self.heartbeat_seconds = 0.02
         self.upload_offsets: list[int] = []
@@ -77,10 +121,16 @@ class ScriptedServer:
                 Route("/sessions/{id}", self.describe, methods=["GET"]),
                 Route("/sessions/{id}", self.finish, methods=["DELETE"]),
                 Route("/sessions/{id}/audio", self.upload, methods=["POST"]),
+                Route("/sessions/{id}/flush", self.flush, methods=["POST"]),
                 Route("/sessions/{id}/stream", self.stream, methods=["GET"]),
                 Route("/sessions/{id}/transcript", self.transcript, methods=["GET"]),
             ]
         )
+
+    def lose_sessions(self) -> None:
+        """As a server that was killed and started again."""
+        self.sessions.clear()
+        abort_all()
 
     @property
     def newest(self) -> StoredSession:
@@ -88,9 +138,10 @@ class ScriptedServer:
 
     async def create(self, request: Request) -> Response:
         self.requests.append(request)
-        if self.refusal:
-            return self.refusal
-        session_id = f"sess_{len(self.sessions)}"
+        if self.refusal or self.refusals:
+            return self.refusal or self.refusals.popleft()
+        session_id = f"sess_{self.opened}"
+        self.opened += 1
         self.sessions[session_id] = StoredSession((await request.json())["config"])
         return JSONResponse({"session_id": session_id, "status": "open", "engine": "scripted", "new": 1}, 201)
 
@@ -99,7 +150,9 @@ class ScriptedServer:
         if session is None:
             return problem(404, "session_not_found")
         status, offset = "ended" if session.ended else "open", len(session.audio)
-        return JSONResponse({"session_id": request.path_params["id"], "status": status, "offset": offset})
+        config, reason = session.config, session.reason
+        document = {"session_id": request.path_params["id"], "status": status, "offset": offset, "reason": reason}
+        return JSONResponse(document | {"config": config})
 
     async def publish(self, session_id: str, event_type: str, data: dict[str, Any]) -> None:
         session = self.sessions[session_id]
@@ -115,10 +168,12 @@ class ScriptedServer:
         self.upload_offsets.append(offset)
         if session is None:
             return problem(404, "session_not_found")
+        if self.refusals:
+            return self.refusals.popleft()
         if session.ended:
             return problem(409, "session_ended")
         fault = self.upload_faults.popleft() if self.upload_faults else ""
-        stored = {"lose answer": len(body), "": len(body)}.get(fault, 0)
+        stored = {"lose answer": len(body), "": len(body), "lose session": len(body)}.get(fault, 0)
         if fault in ("backlog", "lose half", "mismatch"):
             stored = len(body) // 2
         if offset > len(session.audio):
@@ -127,7 +182,27 @@ class ScriptedServer:
         if not session.events:
             for event_type, data in self.first_words:
                 await self.publish(session_id, event_type, data)
+        for event_type, data in session.hear() if self.listens else []:
+            await self.publish(session_id, event_type, data)
+        if fault == "lose session":
+            self.lose_sessions()
         return upload_answer(request, fault, len(session.audio))
+
+    async def flush(self, request: Request) -> Response:
+        session_id = request.path_params["id"]
+        session = self.sessions.get(session_id)
+        if session is None:
+            return problem(404, "session_not_found")
+        if session.ended:
+            return problem(409, "session_ended")
+        offset = len(session.audio)
+        if offset not in session.marks:
+            session.marks.add(offset)
+            seconds = session.heard / 2 / SAMPLE_RATE
+            nothing = ("speech_end", {"end": seconds, "through": seconds, "flushed": offset})
+            answer = session.final(seconds, flushed=offset) if session.words else nothing
+            await self.publish(session_id, *answer)
+        return JSONResponse({"session_id": session_id, "offset": offset, "timestamp": 1.0}, 202)
 
     async def stream(self, request: Request) -> Response:
         self.requests.append(request)
@@ -174,26 +249,42 @@ class ScriptedServer:
         if "purge" in request.query_params:
             gone = self.sessions.pop(session_id, None)
             return Response(status_code=204) if gone else problem(404, "session_not_found")
+        if session_id not in self.sessions:
+            return problem(404, "session_not_found")
         self.finish_waits.set()
         await self.finish_open.wait()
         if self.unfinished_answers:
             self.unfinished_answers -= 1
             return JSONResponse(self.document(session_id, "finishing"), 202)
-        if not self.sessions[session_id].ended:
+        session = self.sessions.get(session_id)
+        if session is None:
+            return problem(404, "session_not_found")
+        if not session.ended:
+            if session.words:
+                await self.publish(session_id, *session.final(session.heard / 2 / SAMPLE_RATE))
             for event_type, data in [*self.last_words, ("session_end", {"reason": "finished"})]:
                 await self.publish(session_id, event_type, data)
         return JSONResponse(self.document(session_id, "ended"))
 
     async def transcript(self, request: Request) -> Response:
+        if request.path_params["id"] not in self.sessions:
+            return problem(404, "session_not_found")
         format = request.query_params.get("format", "json")
         document = self.document(request.path_params["id"], "ended")
         return JSONResponse(document) if format == "json" else PlainTextResponse(f"{format}: {document['text']}")
 
     def document(self, session_id: str, status: str) -> dict[str, Any]:
-        events = self.sessions[session_id].events
+        events, reason = self.sessions[session_id].events, self.sessions[session_id].reason
         finals = [event["data"] for event in events if event["event_type"] == "final"]
         text = " ".join(final["text"] for final in finals)
-        return {"session_id": session_id, "status": status, "text": text, "segments": finals, "duration": 1.0}
+        return {
+            "session_id": session_id,
+            "status": status,
+            "text": text,
+            "segments": finals,
+            "duration": 1.0,
+            "reason": reason,
+        }
 
 
 def problem(status: int, code: str, retry_after: int = 0, **extra: Any) -> Response:
@@ -209,6 +300,8 @@ def upload_answer(request: Request, fault: str, offset: int) -> Response:
         return problem(429, "backlog_full", offset=offset)
     if fault == "mismatch":
         return problem(409, "offset_mismatch", offset=offset)
+    if fault == "lose session":
+        return problem(404, "session_not_found")
     if fault == "not json":
         return PlainTextResponse("<html>a proxy</html>")
     if fault:
@@ -218,6 +311,11 @@ def upload_answer(request: Request, fault: str, offset: int) -> Response:
 
 def abort(request: Request) -> None:
     AbortableProtocol.transports[request.scope["client"]].abort()
+
+
+def abort_all() -> None:
+    for transport in list(AbortableProtocol.transports.values()):
+        transport.abort()
 
 
 def wire_event(session_id: str, event_type: str, data: dict[str, Any]) -> dict[str, Any]:
@@ -244,11 +342,11 @@ async def serving(scripted: ScriptedServer, port: int = 0) -> AsyncIterator[str]
         try:
             yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         finally:
-            server.should_exit = True
+            server.should_exit = server.force_exit = True  # a client connects anew as soon as it is cut off
             scripted.uploads_open.set()
             scripted.finish_open.set()
-            for transport in list(AbortableProtocol.transports.values()):
-                transport.abort()
+            abort_all()
+    abort_all()
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from server.session_log.base import SessionLog
 from server.settings import Settings
 
 ROOT = Path(__file__).parents[2]
+CLIENT = ROOT / "client"
 SPEECH_DIR = Path(os.environ.get("STT_SPEECH_DIR") or ROOT.parent / "shared" / "speech")
 KOREAN_WAV = ROOT / "samples" / "ko.wav"
 KOREAN_TEXT = "그는 이리저리 피하면서 길 한 옆으로 걸어갔다"
@@ -69,6 +70,7 @@ def run_server(
 
 def settings_of(**values: Any) -> Settings:
     """The defaults but for ``values``, whatever the environment says."""
+    assert values.keys() <= Settings.model_fields.keys(), "settings of an engine: see engine_settings"
     return Settings(_env_file=None, **values)
 
 

@@ -3,7 +3,7 @@
 import time
 from typing import Any
 
-from client.stt_client import STTClient
+from stt_client import STTClient
 from tests.support.fake_engine import speech
 from tests.support.servers import STUCK_SECONDS, wav_of
 

@@ -46,7 +46,7 @@ class CircuitBreaker:
     def failed(self, reason: str, *, decides: bool, for_good: bool = False) -> bool:
         """Count a failure; true if it has opened the circuit.
 
-        ``for_good``: the next try will most likely fail too, open at once and ten times as long.
+        ``for_good``: the next try will most likely fail too. The circuit opens at once, for ten times as long.
         """
         if self.circuit != "closed" and not decides:  # a try that began before, or in spite of it
             return False
@@ -73,7 +73,7 @@ class Attempt:
         self._over = False
 
     def prove(self) -> None:
-        """It works. Whatever breaks it later need not break another."""
+        """The try has succeeded. What breaks the connection later says nothing about the next one."""
         if not self._over:
             self._over = True
             self._breaker.succeeded()

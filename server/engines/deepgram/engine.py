@@ -12,7 +12,9 @@ from server.engines.deepgram.messages import DeepgramError
 from server.engines.deepgram.models import DeepgramCapabilities, live_query, live_url
 from server.engines.deepgram.outgoing import SilenceGate
 from server.engines.deepgram.recognizer import DeepgramRecognizer
+from server.engines.deepgram.settings import DeepgramSettings
 from server.engines.deepgram.socket import connect_live, hang_up
+from server.engines.deepgram.utterances import Clock, UtteranceAssembler
 from server.engines.speech.endpointing import Endpointer, endpointing_seconds
 from server.engines.speech.vad import VoiceActivityDetector
 from server.models import SessionConfig
@@ -20,27 +22,25 @@ from server.settings import Settings
 
 log = logging.getLogger("stt.deepgram")
 
-NO_KEY = "Deepgram is not used: DEEPGRAM_API_KEY is not set."
-
 
 class DeepgramEngine:
     """What all recognizers share."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, shared: Settings, settings: DeepgramSettings) -> None:
         self.capabilities: Capabilities = DeepgramCapabilities(max_sessions=settings.deepgram_sessions)
+        self._shared = shared
         self._settings = settings
-        self._has_key = bool(settings.deepgram_key())
         self._breaker = CircuitBreaker(settings.deepgram_breaker_failures, settings.deepgram_breaker_seconds)
         self._vad: VoiceActivityDetector | None = None
         self._streams = 0
         self._url_for(SessionConfig())  # a wrong base URL stops the server, not the first session
 
     async def prewarm(self) -> None:
-        """Try the key. That Deepgram can't be used stops nothing: it is said here and by :meth:`status`."""
+        """Try the key. A Deepgram that can't be used does not stop the server: log and :meth:`status` tell of it."""
         if self._settings.deepgram_skip_silence and self._vad is None:
             self._vad = await asyncio.to_thread(VoiceActivityDetector)
-        if not self._has_key:
-            log.warning(NO_KEY)
+        if self._settings.missing:
+            log.warning(self._settings.missing)
         elif self._settings.deepgram_probe:
             try:
                 with self._attempt() as attempt:
@@ -51,10 +51,11 @@ class DeepgramEngine:
 
     @asynccontextmanager
     async def open(self, config: SessionConfig, start: float) -> AsyncIterator[DeepgramRecognizer]:
-        if not self._has_key:
-            raise DeepgramError(NO_KEY, retryable=False)
+        if self._settings.missing:
+            raise DeepgramError(self._settings.missing, retryable=False)
         gate = self._gate(config, start)
-        recognizer = DeepgramRecognizer(self._url_for(config), config, start, self._settings, self._attempt, gate)
+        assembler = UtteranceAssembler(Clock(start), config.language, self._shared.max_utterance_seconds)
+        recognizer = DeepgramRecognizer(self._url_for(config), config, assembler, self._settings, self._attempt, gate)
         session = asyncio.current_task()
         async with asyncio.TaskGroup() as tasks:
             name = f"{session.get_name() if session else 'a session'} with deepgram"
@@ -64,9 +65,10 @@ class DeepgramEngine:
 
     def status(self) -> dict[str, Any]:
         circuit = self._breaker.circuit
-        detail = self._breaker.reason if self._has_key else NO_KEY
+        missing = self._settings.missing
+        detail = missing or self._breaker.reason
         return {
-            "ready": self._has_key and circuit != "open",
+            "ready": missing is None and circuit != "open",
             "circuit": circuit,
             "streams": self._streams,
         } | ({"detail": detail} if detail else {})
@@ -75,7 +77,7 @@ class DeepgramEngine:
         """Nothing is kept between sessions."""
 
     def _url_for(self, config: SessionConfig) -> str:
-        return live_url(self._settings.deepgram_base_url, live_query(config, self._settings.endpointing_ms))
+        return live_url(self._settings.deepgram_base_url, live_query(config, self._shared.endpointing_ms))
 
     def _gate(self, config: SessionConfig, start: float) -> SilenceGate | None:
         if self._vad is None:
@@ -83,14 +85,14 @@ class DeepgramEngine:
         endpointer = Endpointer(
             self._vad.stream().probabilities,
             start=start,
-            endpointing=endpointing_seconds(config, self._settings.endpointing_ms),
-            longest=self._settings.max_utterance_seconds,
+            endpointing=endpointing_seconds(config, self._shared.endpointing_ms),
+            longest=self._shared.max_utterance_seconds,
         )
         return SilenceGate(endpointer, start)
 
     @contextmanager
     def _attempt(self) -> Iterator[Attempt]:
-        """A connection, from opening to end, that the circuit breaker learns from. A config fails alone."""
+        """Have the circuit breaker learn from a connection. A failure of the session's own config does not count."""
         attempt = Attempt(self._breaker)
         self._streams += 1
         try:

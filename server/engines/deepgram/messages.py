@@ -43,7 +43,7 @@ class SpeechBegan:
 
 @dataclass(frozen=True, slots=True)
 class UtteranceEnd:
-    """A gap between words has been as long as was asked for."""
+    """The gap since the last word is as long as the session asked for (``utterance_end_ms``)."""
 
     last_word_end: float
 
@@ -64,7 +64,7 @@ class Complaint:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """Nothing that we know; new types come without notice."""
+    """A message of a type that we don't know: new ones come without notice."""
 
     kind: str
 
@@ -136,8 +136,8 @@ Scope = Literal["session", "service", "account"]
 class DeepgramError(EngineError):
     """A failure of Deepgram, in a sentence that a user may read.
 
-    ``scope`` tells whose failure it is: of this ``session``'s config, of the ``service``, or of the ``account``, which
-    no waiting mends. What another try may mend is an outage: the service, or the network, may be back in a while.
+    ``scope`` tells what has failed: this ``session``'s config, the ``service``, or the ``account``, which waiting does
+    not mend. What another try may mend counts as an outage: the service, or the network, may be back in a while.
     """
 
     def __init__(self, detail: str, *, retryable: bool, scope: Scope = "service") -> None:
@@ -174,7 +174,7 @@ def _reason(body: bytes) -> str:
 
 
 def closure(code: int | None, reason: str) -> DeepgramError:
-    """What it means that Deepgram closed a stream which we had not finished. ``code`` is ``None`` without a frame."""
+    """What it means that Deepgram closed a stream that we had not finished. ``code`` is ``None`` without a frame."""
     if code == 1008:
         return DeepgramError("Deepgram can't decode the audio (1008).", retryable=False)
     if code is None:

@@ -37,6 +37,8 @@ MODELS: dict[str, frozenset[str]] = {
     "nova-2-general": NOVA_2,
 } | {f"nova-2-{domain}": frozenset({"en", "en-US"}) for domain in NOVA_2_DOMAINS}
 
+DEFAULT_MODEL = "nova-2"
+"""The model of a session that asks for none."""
 CUSTOM_MODEL = re.compile(r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
 BOOST = re.compile(r"^[^:]+(:-?\d+(\.\d+)?)?$")
 KEYTERM_TOKENS = 500
@@ -65,26 +67,32 @@ class DeepgramCapabilities(Capabilities):
         return refused
 
 
+def model_of(config: SessionConfig) -> str:
+    return config.model or DEFAULT_MODEL
+
+
 def _refused_model(config: SessionConfig) -> dict[str, str]:
-    if CUSTOM_MODEL.match(config.model):
+    model = model_of(config)
+    if CUSTOM_MODEL.match(model):
         return {}
-    languages = MODELS.get(config.model)
+    languages = MODELS.get(model)
     if languages is None:
         return {"model": f"there is no such model; there is {', '.join(MODELS)}, or the id of a model of your own"}
     if config.language not in languages:
-        return {"language": f"{config.model} knows {', '.join(sorted(languages))}"}
+        return {"language": f"{model} knows {', '.join(sorted(languages))}"}
     return {}
 
 
 def _refused_keywords(config: SessionConfig) -> str | None:
-    if takes_keyterms(config.model):
+    model = model_of(config)
+    if takes_keyterms(model):
         if any(re.search(r":-?\d+(\.\d+)?$", term) for term in config.keywords):
-            return f"{config.model} takes terms without a weight"
+            return f"{model} takes terms without a weight"
         size = sum(len(term.encode()) for term in config.keywords)
         if size > KEYTERM_TOKENS * KEYTERM_BYTES_PER_TOKEN:
-            return f"{config.model} takes {KEYTERM_TOKENS} tokens in all; these are about {size // 4}"
+            return f"{model} takes {KEYTERM_TOKENS} tokens in all; these are about {size // 4}"
     elif wrong := [term for term in config.keywords if not BOOST.match(term)]:
-        return f"{config.model} takes a word or word:weight, not {wrong[0]!r}"
+        return f"{model} takes a word or word:weight, not {wrong[0]!r}"
     return None
 
 
@@ -104,7 +112,7 @@ def live_query(config: SessionConfig, endpointing_default_ms: int | None) -> lis
     # an UtteranceEnd is made from interims, so a client that asks for it gets both; what is published is our matter
     interim_results = config.interim_results or config.utterance_end_ms is not None
     query = {
-        "model": config.model,
+        "model": model_of(config),
         "language": config.language,
         "encoding": "linear16",
         "sample_rate": str(SAMPLE_RATE),
@@ -117,7 +125,7 @@ def live_query(config: SessionConfig, endpointing_default_ms: int | None) -> lis
     }
     if interim_results:
         query["utterance_end_ms"] = str(utterance_end_ms)
-    name = "keyterm" if takes_keyterms(config.model) else "keywords"
+    name = "keyterm" if takes_keyterms(model_of(config)) else "keywords"
     return [*query.items(), *((name, term) for term in config.keywords)]
 
 

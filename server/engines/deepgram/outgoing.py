@@ -1,4 +1,4 @@
-"""What goes to Deepgram, in which pieces, how fast, and, where silence is not sent, which audio. No asyncio, no I/O."""
+"""What is sent to Deepgram: the pieces, their pace, and which audio is left out as silence. No asyncio, no I/O."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -8,9 +8,10 @@ from server.engines.base import BYTES_PER_SECOND, SAMPLE_RATE
 from server.engines.speech.endpointing import Ended, Endpointer, Quiet, Segment, Speech, Started
 
 FRAME_BYTES = BYTES_PER_SECOND // 10
-"""Deepgram asks for 20 to 250 ms at a time."""
+"""0.1 s: Deepgram asks for pieces of 20 to 250 ms."""
 BURST_SECONDS = 1.0
-"""Audio that was waited for may follow at once: clients send chunks. After a reconnect nothing was waited for."""
+"""Audio that may be sent at once after Deepgram has waited for it: clients send chunks. After a reconnect Deepgram has
+not waited."""
 
 
 class Order(Enum):
@@ -25,7 +26,14 @@ class Skip:
     to: float
 
 
-Item = bytes | Skip | Quiet | Order
+@dataclass(frozen=True, slots=True)
+class Flush:
+    """A final is due for all audio before ``through``, a time of the session."""
+
+    through: float
+
+
+Item = bytes | Skip | Quiet | Flush | Order
 
 
 def frames(pcm: bytes) -> Iterator[bytes]:
@@ -49,9 +57,10 @@ class Pacer:
 
 
 class SilenceGate:
-    """Passes what the endpointer holds for speech, in place of all audio.
+    """Passes on only what the endpointer takes for speech.
 
-    ``push`` runs a neural network: not on the event loop. ``start`` is the session's time of the first sample.
+    ``push`` runs a neural network and so must not run on the event loop. ``start`` is the session's time of the first
+    sample.
     """
 
     def __init__(self, endpointer: Endpointer, start: float) -> None:

@@ -8,16 +8,17 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 PINGS = 2
-"""So many in a row without an answer are a sign, and so are"""
+"""Pings in a row without an answer that are one sign of a dead connection."""
 INTERVALS = 5
-"""so many between pings without a message: while one speaks, Deepgram has one every second. Both together are proof."""
+"""Intervals between pings without a message that are the other sign: Deepgram says something every second while one
+speaks. Both signs together are proof."""
 
 
 class Pulse:
     """Pings every ``interval`` seconds, and breaks off a connection over which neither a pong nor a message comes.
 
-    What is always late is alive: a long way delays all pongs alike. Only before the first one that would be mistaken
-    for silence, hence ``grace``: seconds that the handshake has taken, which are several trips there and back.
+    A connection whose pongs are all late is alive: a long way delays them alike. Before the first pong that would look
+    like silence, hence ``grace``: the seconds that the handshake has taken, which are several trips there and back.
     """
 
     def __init__(self, connection: ClientConnection, interval: float, grace: float) -> None:
@@ -32,7 +33,7 @@ class Pulse:
         self._unanswered = self._quiet = 0
 
     async def watch(self) -> None:
-        """Until it has stopped. Counts intervals, not seconds: who was too busy to listen blames nobody."""
+        """Return once the pulse has stopped. Counts intervals, not seconds: it may be us who were too busy."""
         self._unanswered = -round(self._grace / self._interval)
         while self._unanswered < PINGS or self._quiet < INTERVALS:
             self._unanswered += 1

@@ -15,6 +15,7 @@ from websockets.frames import CloseCode
 
 from server.engines.base import BYTES_PER_SECOND, Usage
 from server.engines.deepgram.breaker import Attempt
+from server.engines.deepgram.flushing import FLUSH_SECONDS, MOST_UNHEARD_SECONDS, Mark
 from server.engines.deepgram.messages import (
     CLOSE_STREAM,
     FINALIZE,
@@ -27,13 +28,13 @@ from server.engines.deepgram.messages import (
     Unknown,
     parse_message,
 )
-from server.engines.deepgram.outgoing import Item, Order, Pacer, SilenceGate, Skip, frames
+from server.engines.deepgram.outgoing import Flush, Item, Order, Pacer, SilenceGate, Skip, frames
 from server.engines.deepgram.pulse import Pulse
+from server.engines.deepgram.settings import DeepgramSettings
 from server.engines.deepgram.socket import connect_live, hang_up, lost, request_id
-from server.engines.deepgram.utterances import Clock, UtteranceAssembler
+from server.engines.deepgram.utterances import UtteranceAssembler
 from server.engines.speech.endpointing import Quiet
 from server.models import Recognition, SessionConfig
-from server.settings import Settings
 
 log = logging.getLogger("stt.deepgram")
 
@@ -47,8 +48,8 @@ class DeepgramRecognizer:
         self,
         url: str,
         config: SessionConfig,
-        start: float,
-        settings: Settings,
+        assembler: UtteranceAssembler,
+        settings: DeepgramSettings,
         attempt: Callable[[], AbstractContextManager[Attempt]],
         gate: SilenceGate | None,
     ) -> None:
@@ -58,12 +59,19 @@ class DeepgramRecognizer:
         self._settings = settings
         self._attempt = attempt
         self._gate = gate
-        self._clock = Clock(start)
-        self._assembler = UtteranceAssembler(self._clock, config.language, settings.max_utterance_seconds)
+        self._assembler = assembler
+        self._clock = assembler.clock
         self._outbox: asyncio.Queue[Item] = asyncio.Queue(OUTBOX_FRAMES)
         self._results: asyncio.Queue[Recognition | None] = asyncio.Queue()
-        self._patience = asyncio.timeout(None)
+        self._answer_deadline = asyncio.timeout(None)
+        self._start = assembler.clock.now
+        self._received_bytes = 0
         self._finalizing = False
+        self._finalized: float | None = None  # seconds sent at the newest Finalize
+        self._mark: Mark | None = None
+        self._progress = asyncio.Event()
+        """Set by every message."""
+        self._heard_at = 0.0  # time of the event loop
         self._finishing = False
         self._sent_at = 0.0  # time of the event loop
         self._noted: set[str] = set()
@@ -72,8 +80,15 @@ class DeepgramRecognizer:
 
     async def send_audio(self, pcm: bytes) -> None:
         gate = self._gate
+        self._received_bytes += len(pcm)
         for item in frames(pcm) if gate is None else await asyncio.to_thread(lambda: gate.push(pcm)):
             await self._order(item)
+
+    async def flush(self) -> None:
+        for item in self._gate.flush() if self._gate else ():
+            if item is not Order.FINALIZE:  # the flush itself is one
+                await self._order(item)
+        await self._order(Flush(self._start + self._received_bytes / BYTES_PER_SECOND))
 
     async def finish(self) -> None:
         for item in self._gate.flush() if self._gate else ():
@@ -96,13 +111,13 @@ class DeepgramRecognizer:
             self._error = exc
             while not self._outbox.empty():  # lets go whoever waits for room
                 self._outbox.get_nowait()
-        self._publish(self._assembler.flush())
+        self._publish(self._assembler.close())
         self._results.put_nowait(None)
 
     # --- the session's side -----------------------------------------------------------------------------------------
 
     async def _order(self, item: Item) -> None:
-        """Have the writer do it. After a failure: raise it, once what came before it has been read."""
+        """Hand the item to the writer. After a failure: raise it, once what came before it has been read."""
         if self._error is None:
             await self._outbox.put(item)
         if self._error is not None:
@@ -117,7 +132,7 @@ class DeepgramRecognizer:
 
     async def _recognise(self) -> None:
         first = await self._outbox.get()
-        while isinstance(first, Skip | Quiet):
+        while isinstance(first, Skip | Quiet | Flush):
             self._pass_over(first)
             first = await self._outbox.get()
         if isinstance(first, Order):
@@ -139,7 +154,7 @@ class DeepgramRecognizer:
                 log.info("deepgram %s: stream over, %.1f s of audio sent in %.1f s", name, sent, connected)
 
     async def _converse(self, connection: ClientConnection, first: Item, pulse: Pulse, attempt: Attempt) -> None:
-        """Write and read until the far end is done. Raises :class:`DeepgramError` when it is done too soon."""
+        """Write and read until Deepgram is done. Raises :class:`DeepgramError` if it ends too soon."""
         async with asyncio.TaskGroup() as tasks:
             writing = tasks.create_task(self._write(connection, first), name="deepgram writer")
             watching = tasks.create_task(pulse.watch(), name="deepgram pulse")
@@ -150,9 +165,9 @@ class DeepgramRecognizer:
             raise failure
 
     async def _listen(self, connection: ClientConnection, pulse: Pulse, attempt: Attempt) -> DeepgramError | None:
-        """Read to the end; returns what was wrong with it."""
+        """Read to the end. Returns the failure if it was not the end that we had asked for."""
         try:
-            async with self._patience:
+            async with self._answer_deadline:
                 await self._read(connection, pulse, attempt)
         except TimeoutError:
             if self._finishing and self._assembler.settled:
@@ -172,12 +187,20 @@ class DeepgramRecognizer:
             message = parse_message(await connection.recv())
             pulse.note_message()
             self._owe_nothing()
-            self._publish(self._assembler.take(message))
+            self._take(message)
             self._note(message)
             if isinstance(message, Results) and message.is_final:
                 attempt.prove()
             if isinstance(message, Summary) and self._finishing:
                 return
+
+    def _take(self, message: Message) -> None:
+        if self._mark is not None and self._mark.is_answered_by(message):
+            self._answer_flush(self._mark, message)
+        else:
+            self._publish(self._assembler.take(message))
+        self._heard_at = self._now
+        self._progress.set()
 
     def _note(self, message: Message) -> None:
         if isinstance(message, Complaint | Unknown) and message.kind not in self._noted:
@@ -206,7 +229,7 @@ class DeepgramRecognizer:
                 await self._idle(connection)
 
     async def _idle(self, connection: ClientConnection) -> None:
-        """No audio for a while: have the last words settled, once; then only keep the stream open."""
+        """No audio has come for a while: have the last words settled, once; then only keep the stream open."""
         if not self._finalizing and self._assembler.waiting:
             await self._send(connection, Order.FINALIZE)
             return
@@ -221,9 +244,9 @@ class DeepgramRecognizer:
             case bytes():
                 await self._send_frame(connection, item)
             case Order.FINALIZE:
-                self._finalizing = True
-                self._sent_at = self._now
-                await connection.send(FINALIZE)
+                await self._finalize(connection)
+            case Flush():
+                await self._flush(connection, item)
             case Order.FINISH:
                 self._finishing = True
                 self._expect_answer(self._settings.deepgram_finish_seconds)
@@ -231,28 +254,68 @@ class DeepgramRecognizer:
             case _:
                 self._pass_over(item)
 
+    async def _finalize(self, connection: ClientConnection) -> None:
+        self._finalizing = True
+        self._finalized = self._clock.sent
+        self._sent_at = self._now
+        await connection.send(FINALIZE)
+
+    async def _flush(self, connection: ClientConnection, flush: Flush) -> None:
+        """Have all audio so far settled. Later audio waits for the answer, so that no message tells of both."""
+        self._mark = Mark(flush.through, self._clock.sent, self._finalized)
+        if self._assembler.waiting:
+            await self._finalize(connection)
+            await self._wait_for_answer()
+        if self._mark is not None:
+            self._answer_flush(self._mark, None)
+
+    async def _wait_for_answer(self) -> None:
+        """Return once the flush is answered or no answer will come. A Deepgram that stops in mid-work fails."""
+        self._heard_at = self._now
+        while self._mark is not None:
+            self._progress.clear()
+            try:
+                async with asyncio.timeout_at(self._heard_at + FLUSH_SECONDS):
+                    await self._progress.wait()
+            except TimeoutError:
+                unheard = self._clock.sent - self._assembler.heard
+                if unheard <= MOST_UNHEARD_SECONDS or not self._config.interim_results:
+                    self._owe_nothing()
+                    return
+                if self._answer_deadline.when() is None:
+                    self._expect_answer(self._silence_seconds)
+                self._heard_at = self._now
+
+    def _answer_flush(self, mark: Mark, answer: Message | None) -> None:
+        self._mark = None
+        self._finalizing = False
+        self._publish(self._assembler.flush(mark.through, answer))
+
     async def _send_frame(self, connection: ClientConnection, pcm: bytes) -> None:
         self._finalizing = False
         self._sent_at = self._now
         self._clock.advance(len(pcm))
         self.usage.sent_seconds += len(pcm) / BYTES_PER_SECOND
-        if self._patience.when() is None:
+        if self._answer_deadline.when() is None:
             self._expect_answer(self._silence_seconds)
         await connection.send(pcm)
 
-    def _pass_over(self, item: Skip | Quiet) -> None:
-        if isinstance(item, Skip):
-            self._clock.skip_to(item.to)
-        else:
-            self._publish(self._assembler.quiet(item.through))
+    def _pass_over(self, item: Skip | Quiet | Flush) -> None:
+        match item:
+            case Skip():
+                self._clock.skip_to(item.to)
+            case Quiet():
+                self._publish(self._assembler.quiet(item.through))
+            case Flush():
+                self._publish(self._assembler.flush(item.through))
 
     def _expect_answer(self, within: float) -> None:
-        if not self._patience.expired():
-            self._patience.reschedule(self._now + within)
+        if not self._answer_deadline.expired():
+            self._answer_deadline.reschedule(self._now + within)
 
     def _owe_nothing(self) -> None:
-        if not self._finishing and not self._patience.expired():
-            self._patience.reschedule(None)
+        if not self._finishing and not self._answer_deadline.expired():
+            self._answer_deadline.reschedule(None)
 
     @property
     def _silence_seconds(self) -> float:

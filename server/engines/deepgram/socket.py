@@ -9,7 +9,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketExce
 from websockets.http11 import Response
 
 from server.engines.deepgram.messages import DeepgramError, closure, refusal
-from server.settings import Settings
+from server.engines.deepgram.settings import DeepgramSettings
 
 MAX_MESSAGE_BYTES = 2**20
 CLOSE_SECONDS = 1.0
@@ -17,12 +17,12 @@ CLOSE_SECONDS = 1.0
 log = logging.getLogger("stt.deepgram")
 wire_log = logging.getLogger("stt.deepgram.wire")
 wire_log.setLevel(logging.INFO)
-"""Below this level the library writes down headers, where the key is, and messages, where the words are."""
+"""Below this level the library logs headers, which hold the key, and messages, which hold the words."""
 
 
-async def connect_live(url: str, settings: Settings) -> ClientConnection:
+async def connect_live(url: str, settings: DeepgramSettings) -> ClientConnection:
     """An open stream. Raises :class:`DeepgramError`."""
-    key = settings.deepgram_key()
+    key = settings.key()
     try:
         return await connect(
             url,
@@ -52,7 +52,7 @@ async def connect_live(url: str, settings: Settings) -> ClientConnection:
 
 
 def request_id(answer: Response | None) -> str:
-    """What Deepgram's support asks for."""
+    """The id by which Deepgram's support finds the stream."""
     return (_header(answer, "dg-request-id") if answer else "")[:64] or "without a request id"
 
 
@@ -67,6 +67,6 @@ def lost(error: ConnectionClosed) -> DeepgramError:
 
 
 async def hang_up(connection: ClientConnection) -> None:
-    """Let go at once: whoever wanted a polite end has had it."""
+    """Drop the connection at once: a polite end, where there is one, comes before."""
     connection.transport.abort()
     await connection.wait_closed()

@@ -11,15 +11,15 @@ from dataclasses import dataclass, replace
 
 from server.engines.base import BYTES_PER_SECOND
 from server.engines.deepgram.messages import Message, Results, SpeechBegan, UtteranceEnd
+from server.languages import space
 from server.models import Final, Interim, Recognition, SpeechEnded, SpeechStarted, Word
 
 TOLERANCE_SECONDS = 0.02
 """Deepgram rounds its times."""
-WITHOUT_SPACES = ("ja", "zh", "th")
 
 
 class Clock:
-    """Where each second sent on a connection lies on the session's audio clock; silence may have been left out."""
+    """Converts seconds sent on a connection to the session's audio clock; silence may have been left out."""
 
     def __init__(self, start: float) -> None:
         self._sent_bytes = 0
@@ -60,7 +60,7 @@ class Clock:
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """Text that Deepgram has settled or, as the interim, not yet; times of the session."""
+    """Text of a stretch of audio: settled, or the interim's. Times are the session's."""
 
     text: str
     start: float
@@ -73,15 +73,16 @@ class _Part:
 class UtteranceAssembler:
     """Takes one connection's messages in order and says what they mean for the session.
 
-    ``longest`` seconds without a pause are published as they are: what is not published would be sent again after a
-    failure.
+    What has no pause for ``longest`` seconds is published all the same: after a failure it would be sent again.
     """
 
     def __init__(self, clock: Clock, language: str, longest: float) -> None:
-        self._clock = clock
-        self._space = "" if language.split("-")[0] in WITHOUT_SPACES else " "
+        self.clock = clock
+        self._space = space(language)
         self._longest = longest
         self._settled = 0.0  # seconds sent that finals have accounted for
+        self.heard = 0.0
+        """Seconds of the audio sent for which there has been a result, settled or not."""
         self._quiet = 0.0  # the session's time before which nobody spoke that was not sent
         self._published = clock.now
         self._parts: list[_Part] = []
@@ -93,7 +94,7 @@ class UtteranceAssembler:
     @property
     def settled(self) -> bool:
         """Whether everything that was sent is accounted for."""
-        return self._settled >= self._clock.sent - TOLERANCE_SECONDS
+        return self._settled >= self.clock.sent - TOLERANCE_SECONDS
 
     @property
     def waiting(self) -> bool:
@@ -101,6 +102,8 @@ class UtteranceAssembler:
         return bool(self._parts) or not self.settled
 
     def take(self, message: Message) -> list[Recognition]:
+        if isinstance(message, Results):
+            self.heard = max(self.heard, message.end)
         return list(self._take(message))
 
     def quiet(self, through: float) -> list[Recognition]:
@@ -113,12 +116,19 @@ class UtteranceAssembler:
         if self._interim is not None:
             self._accept(self._interim)
         elif self.waiting:
-            self._settled = self._clock.sent
+            self._settled = self.clock.sent
         else:
             return []
         return list(self._publish(ended=True))
 
-    def flush(self) -> list[Recognition]:
+    def flush(self, through: float, answer: Message | None = None) -> list[Recognition]:
+        """The final of all that was sent, which ends at ``through``, a time of the session.
+
+        ``answer`` is Deepgram's last word on it; without one, what was last heard is the best there is.
+        """
+        return list(self._flush(through, answer))
+
+    def close(self) -> list[Recognition]:
         """The connection is over: publish what is settled. What is not has to be recognised again."""
         return list(self._publish(ended=True)) if self._parts or self._speaking_since is not None else []
 
@@ -131,7 +141,7 @@ class UtteranceAssembler:
                 if message.text:
                     yield from self._show()
             case SpeechBegan(at=at):
-                yield from self._begin(self._clock.begin_of(at))
+                yield from self._begin(self.clock.begin_of(at))
             case UtteranceEnd() if self._parts and self._interim is None:
                 yield from self._publish(ended=True)
             case UtteranceEnd():
@@ -155,13 +165,24 @@ class UtteranceAssembler:
         elif heard is None or heard.end <= final.end + TOLERANCE_SECONDS:
             yield from self._show()
 
+    def _flush(self, through: float, answer: Message | None) -> Iterator[Recognition]:
+        for heard in (answer, self._interim):
+            if isinstance(heard, Results) and heard.end > self._settled + TOLERANCE_SECONDS:
+                new = self._without_repeats(heard)
+                self._accept(new)
+                if new.text:
+                    yield from self._begin(self._parts[-1].start)
+        self._interim = None
+        self._settled = self.clock.sent
+        yield from self._publish(ended=True, flushed=through)
+
     def _accept(self, final: Results) -> None:
         """Take the text of a stretch as settled; an interim that reaches further stays."""
         if final.text:
             self._parts.append(self._part(final))
         if self._interim is not None and self._interim.end <= final.end + TOLERANCE_SECONDS:
             self._interim = None
-        self._settled = max(self._settled, min(final.end, self._clock.sent))
+        self._settled = max(self._settled, min(final.end, self.clock.sent))
 
     def _without_repeats(self, final: Results) -> Results:
         """Deepgram says some words twice, rarely: leave out what lies in audio that is settled."""
@@ -188,7 +209,7 @@ class UtteranceAssembler:
             yield SpeechStarted(self._speaking_since)
 
     def _show(self) -> Iterator[Recognition]:
-        """What is now believed of the whole utterance, where that has changed."""
+        """An interim of the whole utterance, if its text has changed."""
         interim = [self._part(self._interim)] if self._interim is not None else []
         parts = self._parts + interim
         text = self._space.join(part.text for part in parts)
@@ -201,10 +222,13 @@ class UtteranceAssembler:
         yield from self._begin(parts[0].start)
         yield Interim(text, parts[0].start, parts[-1].end, _confidence(parts), _words(parts), _language(parts))
 
-    def _publish(self, *, ended: bool) -> Iterator[Recognition]:
-        """A final, with text or without, that moves the checkpoint; ``ended``: the speaker has paused."""
+    def _publish(self, *, ended: bool, flushed: float | None = None) -> Iterator[Recognition]:
+        """A final, with text or without, that moves the checkpoint; ``ended``: the speaker has paused.
+
+        ``flushed`` is the time of the flush that the final answers. Such a final is published in any case.
+        """
         parts = self._parts
-        through = self._clock.end_of(self._settled)
+        through = self.clock.end_of(self._settled) if flushed is None else flushed
         if self.settled:
             through = max(through, self._quiet)
         text = self._space.join(part.text for part in parts)
@@ -215,23 +239,24 @@ class UtteranceAssembler:
         self._parts, self._gap_seen = [], False
         if parts:
             self._shown = ""
-        if parts or through > self._published:
+        if parts or through > self._published or flushed is not None:
             self._published = max(self._published, through)
-            yield Final(text, start, end, self._published, _confidence(parts), _words(parts), _language(parts))
+            times = (start, end, self._published)
+            yield Final(text, *times, _confidence(parts), _words(parts), _language(parts), flushed is not None)
 
     def _part(self, heard: Results) -> _Part:
-        """Within what is not published and what the result covers, so that times never run backwards."""
-        latest = max(self._published, self._clock.end_of(heard.end))
+        """The result with its times kept within unpublished audio, so that they never run backwards."""
+        latest = max(self._published, self.clock.end_of(heard.end))
 
         def word_of(word: Word) -> Word:
-            start = min(max(self._published, self._clock.begin_of(word.start)), latest)
-            return replace(word, start=start, end=min(max(start, self._clock.end_of(word.end)), latest))
+            start = min(max(self._published, self.clock.begin_of(word.start)), latest)
+            return replace(word, start=start, end=min(max(start, self.clock.end_of(word.end)), latest))
 
         words = tuple(word_of(word) for word in heard.words)
         if words:
             start, end = words[0].start, words[-1].end
         else:
-            earliest = max(self._published, self._clock.begin_of(heard.start), self._speaking_since or 0.0)
+            earliest = max(self._published, self.clock.begin_of(heard.start), self._speaking_since or 0.0)
             start, end = min(earliest, latest), latest
         return _Part(heard.text, start, end, words, heard.confidence, heard.language)
 

@@ -6,10 +6,8 @@ back (Macháček et al., "Turning Whisper into Real-Time Transcription System", 
 
 from itertools import takewhile
 
-from server.engines.local.whisper import Transcription
-
-WITHOUT_SPACES = frozenset({"zh", "ja", "th", "lo", "my", "yue"})
-"""Languages that are written without spaces between words."""
+from server.engines.local.transcription import Transcription
+from server.languages import space
 
 
 class LocalAgreement:
@@ -21,12 +19,12 @@ class LocalAgreement:
 
     def accept(self, found: Transcription) -> str:
         """The text to show: what is committed, then the rest of the newest hypothesis."""
-        space = "" if found.language in WITHOUT_SPACES else " "
-        words = found.text.split() if space else list(found.text)
+        between = space(found.language)
+        words = found.text.split() if between else list(found.text)
         agreed = [word for word, _ in takewhile(_same, zip(words, self._newest, strict=False))]
         self.committed += agreed[len(self.committed) :]
         self._newest = words
-        return space.join([*self.committed, *words[len(self.committed) :]])
+        return between.join([*self.committed, *words[len(self.committed) :]])
 
 
 def _same(pair: tuple[str, str]) -> bool:

@@ -1,4 +1,4 @@
-"""The embedded engine: on the CPU, without network. VAD and endpointing in front, then one or two passes.
+"""The embedded engine, which runs on the CPU and needs no network. Behind VAD and endpointing, one or two passes.
 
 Korean has two passes: Vosk gives the interims while one speaks, Whisper the final of each utterance. Other languages
 have Whisper for both: interims by LocalAgreement. The final of an utterance may come while the next is being spoken;
@@ -13,6 +13,7 @@ from typing import Any
 
 from server.engines.base import BYTES_PER_SECOND, Capabilities
 from server.engines.local.recognizer import LocalRecognizer, Models
+from server.engines.local.settings import LocalSettings
 from server.engines.local.vosk import LANGUAGE, Vosk, VoskUtterance, warm_up_speech
 from server.engines.local.whisper import Whisper
 from server.engines.local.workers import Priority, Workers
@@ -23,17 +24,18 @@ from server.settings import Settings
 
 DETECT = "multi"
 USABLE = 0.47
-"""Of the processors, for recognition at the cost of the trial. Real talk costs three quarters more (words that are new,
-guesses, passes begun at a pause that was none), and a fifth is left for HTTP and for bad moments."""
+"""Share of the processors that recognition may use if all speech cost what the trial costs. Real talk costs three
+quarters more (new words, guesses, passes begun at a pause that was none); a fifth is left for HTTP and bad moments."""
 TRIALS = 5
-"""The best of which counts: something else may run on the machine in that moment."""
+"""Number of trials. The cheapest counts: something else may run on the machine during the others."""
 
 
 class LocalEngine:
-    """The models and the threads."""
+    """Owns the models and the threads; every session has a recognizer of its own."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, shared: Settings, settings: LocalSettings) -> None:
         self.capabilities = Capabilities(languages=frozenset({LANGUAGE}))
+        self._shared = shared
         self._settings = settings
         self._workers = Workers(settings.recognition_threads)
         self._models: Models | None = None
@@ -57,14 +59,15 @@ class LocalEngine:
     async def open(self, config: SessionConfig, start: float) -> AsyncIterator[LocalRecognizer]:
         await self.prewarm()
         assert self._models is not None
-        async with LocalRecognizer(self._models, self._workers, self._settings, config, start) as recognizer:
+        async with LocalRecognizer(self._models, self._workers, self._shared, config, start) as recognizer:
             yield recognizer
 
     def status(self) -> dict[str, Any]:
         return {
-            "ready": self._models is not None,
+            "ready": self._models is not None and self._workers.able(),
             "max_sessions": self.capabilities.max_sessions,
             "jobs_waiting": self._workers.waiting(),
+            "hung_threads": self._workers.hung(),
         }
 
     async def aclose(self) -> None:
@@ -77,7 +80,7 @@ class LocalEngine:
         return Models(vad, Vosk(self._settings, self._workers), whisper)
 
     def _cost(self) -> float:
-        """CPU seconds that a second of uninterrupted speech costs here, by both passes."""
+        """CPU seconds that both passes take here for a second of uninterrupted speech."""
         assert self._models is not None
         pcm = warm_up_speech()
         seconds = len(pcm) / BYTES_PER_SECOND

@@ -7,14 +7,14 @@ from difflib import SequenceMatcher
 from server.models import Word, mean_confidence
 
 ALIKE = 0.7
-"""Share of sounds in common above which what was heard is taken for the keyword."""
+"""Share of common sounds from which on what was heard is taken for the keyword."""
 MOST_WORDS = 3
 LONGEST_ENDING = 3
 """Syllables that may follow the keyword in its word: Korean particles."""
 
 
 def spot(words: Sequence[Word], keywords: Sequence[str]) -> list[Word]:
-    """The words, those that sound like a keyword replaced by it; times and confidence of what they replace."""
+    """The words, with those that sound like a keyword replaced by it. Times and confidence stay as they were."""
     found = list(words)
     for keyword in keywords:
         found = _spot_one(found, keyword)
@@ -35,7 +35,7 @@ def _spot_one(words: list[Word], keyword: str) -> list[Word]:
 
 
 def _alike(words: Sequence[Word], keyword: str) -> float:
-    """From 0 to 1; fewer words win where it is the same."""
+    """How alike the words and the keyword sound, from 0 to 1. Of equals the one with fewer words wins."""
     heard = "".join(word.word for word in words)
     if len(heard) > len(keyword) + LONGEST_ENDING:
         return 0.0
@@ -44,5 +44,5 @@ def _alike(words: Sequence[Word], keyword: str) -> float:
 
 
 def _sounds(text: str) -> str:
-    """Hangul as its letters (a syllable is two or three of them); other scripts as they are, in lower case."""
+    """The text as sounds: Hangul in its letters, two or three to a syllable; other scripts in lower case."""
     return "".join(letter for letter in unicodedata.normalize("NFD", text.lower()) if letter.isalnum())

@@ -1,4 +1,4 @@
-"""Readable Korean from Vosk's: numerals without their brackets, words instead of morphemes."""
+"""Makes Vosk's Korean readable: numerals without brackets, words instead of morphemes."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -9,7 +9,7 @@ from server.models import Word, mean_confidence
 
 BRACKETS = re.compile(r"^[\[({<](.*)[\])}>]$")
 LONGEST_JOIN = 8
-"""Syllables of a word made of several morphemes. Where recognition went wrong, Kiwi sees no word boundary at all."""
+"""Most syllables of a word that is joined of morphemes. Where recognition went wrong, Kiwi sees no word boundaries."""
 
 
 def plain(word: str) -> str:

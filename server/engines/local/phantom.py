@@ -2,13 +2,13 @@
 
 from difflib import SequenceMatcher
 
-from server.engines.local.whisper import Transcription
+from server.engines.local.transcription import Transcription
 
 NO_SPEECH = 0.6
 UNLIKELY = -1.0
 """Mean log probability below which a text that is probably no speech is dropped (Whisper's own rule)."""
 DOUBTFUL = -0.8
-"""The same where the first pass has heard nothing."""
+"""Mean log probability below which a text is dropped if the first pass has heard nothing."""
 AGREEMENT = 0.3
 STOCK_PHRASES = (
     "시청해주셔서감사합니다",
@@ -31,7 +31,7 @@ STOCK_PHRASES = (
     "sous-titres",
     "untertitel",
 )
-"""What subtitles of videos end with: Whisper has learnt to hear it in silence."""
+"""Phrases at the end of video subtitles. Whisper has learnt to hear them in silence."""
 
 
 def is_phantom(found: Transcription, first_pass: str | None) -> bool:
@@ -53,7 +53,7 @@ def agreement(text: str, other: str) -> float:
 
 
 def _is_stock_phrase(text: str) -> bool:
-    """Whether it is little else: who really says such a thing says more than that."""
+    """Whether the text is little more than a stock phrase: somebody who really says one says more than that."""
     letters = _letters(text)
     return any(len(each) * 3 >= len(letters) for each in map(_letters, STOCK_PHRASES) if each in letters)
 

@@ -1,20 +1,22 @@
-"""One stream of the embedded engine: cut into utterances, decoded on the workers, its results kept in order."""
+"""One stream of the embedded engine: it is cut into utterances, decoded on the workers, and its results keep order."""
 
 import asyncio
+import logging
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 from server.engines.base import BYTES_PER_SECOND, SAMPLE_RATE
 from server.engines.local.agreement import LocalAgreement
 from server.engines.local.phantom import is_phantom
+from server.engines.local.transcription import Transcription
 from server.engines.local.two_pass import choose
 from server.engines.local.vosk import LANGUAGE as VOSK_LANGUAGE
 from server.engines.local.vosk import Vosk, VoskUtterance
-from server.engines.local.whisper import Transcription, Whisper
+from server.engines.local.whisper import Whisper
 from server.engines.local.workers import Priority, Workers
 from server.engines.speech.endpointing import (
     PAUSE_SECONDS,
@@ -28,13 +30,18 @@ from server.engines.speech.endpointing import (
     endpointing_seconds,
 )
 from server.engines.speech.vad import VoiceActivityDetector
+from server.errors import EngineError
+from server.languages import bare
 from server.models import Final, Interim, Recognition, SessionConfig, SpeechEnded, SpeechStarted
 from server.settings import Settings
 
+log = logging.getLogger("stt.local")
+
+Result = TypeVar("Result")
+
 INTERIM_SECONDS = 0.8
-"""New speech after which Whisper decodes the utterance so far once more."""
+"""Seconds of new speech after which Whisper decodes the utterance so far once more."""
 INTERIM_BEAM = 1
-STUCK_SECONDS = 10.0
 OPEN_FINALS = 3
 """Second passes that may be under way in one session; then its audio has to wait."""
 
@@ -50,7 +57,7 @@ class Models:
 
 @dataclass(slots=True)
 class Utterance:
-    """Speech between a start and an end. ``second``: Whisper at work on it, up to a pause at ``second_at`` seconds."""
+    """Speech between a start and an end. ``second``: its second pass, up to a pause at ``second_at`` seconds."""
 
     started: Started
     first: VoskUtterance | None
@@ -59,6 +66,7 @@ class Utterance:
     decoded_bytes: int = 0
     second: Future[Transcription] | None = None
     second_at: float = -1.0
+    second_priority: Priority = Priority.INTERIM
     ended: bool = False
 
     def until(self, end: float) -> bytes:
@@ -74,6 +82,7 @@ class _Ended:
     utterance: Utterance
     ended: Ended
     first: Final | None
+    flushed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +101,7 @@ class _Grown:
 
 
 Step = Recognition | _Ended | _Paused | _Grown
+Published = Recognition | EngineError | asyncio.Task[Final | EngineError]
 
 
 class LocalRecognizer:
@@ -100,7 +110,7 @@ class LocalRecognizer:
     def __init__(
         self, models: Models, workers: Workers, settings: Settings, config: SessionConfig, start: float
     ) -> None:
-        language = config.language.split("-")[0].lower()
+        language = bare(config.language)
         self._models = models
         self._workers = workers
         self._config = config
@@ -117,10 +127,12 @@ class LocalRecognizer:
         self._busy = threading.Lock()
         self._closed = False
         self._tasks = asyncio.TaskGroup()
-        self._results: asyncio.Queue[Recognition | asyncio.Task[Final] | None] = asyncio.Queue(maxsize=256)
-        self._newest: Recognition | asyncio.Task[Final] | None = None
+        self._results: asyncio.Queue[Published | None] = asyncio.Queue(maxsize=256)
+        self._newest: Published | None = None
         self._open_finals = asyncio.Semaphore(OPEN_FINALS)
         self._interim: asyncio.Task[None] | None = None
+        self._error: EngineError | None = None
+        self._reported = asyncio.Event()
 
     async def __aenter__(self) -> Self:
         await self._tasks.__aenter__()
@@ -133,35 +145,45 @@ class LocalRecognizer:
         await self._tasks.__aexit__(kind, error, traceback)
 
     async def send_audio(self, pcm: bytes) -> None:
-        await self._handle(await self._workers.run(Priority.AUDIO, lambda: self._decode(self._endpointer.push(pcm))))
+        await self._process(lambda: self._decode(self._endpointer.push(pcm)))
+
+    async def flush(self) -> None:
+        await self._process(lambda: self._decode(self._endpointer.flush(), flushed=True))
 
     async def finish(self) -> None:
-        await self._handle(await self._workers.run(Priority.AUDIO, lambda: self._decode(self._endpointer.flush())))
+        await self._process(lambda: self._decode(self._endpointer.flush()))
         await self._results.put(None)
 
     async def __aiter__(self) -> AsyncIterator[Recognition]:
         while (result := await self._results.get()) is not None:
             recognition = await result if isinstance(result, asyncio.Task) else result
+            if isinstance(recognition, EngineError):
+                self._reported.set()
+                raise recognition
             if isinstance(recognition, Interim) and recognition is not self._newest:
                 continue  # a newer interim or the final waits behind it
             yield recognition
 
     # --- on a worker thread ------------------------------------------------------------------------------------------
 
-    def _decode(self, segments: Iterator[Segment]) -> list[Step]:
-        with self._busy:
-            return [] if self._closed else [*self._steps(segments)]
+    def _decode(self, segments: Iterator[Segment], *, flushed: bool = False) -> list[Step]:
+        try:
+            with self._busy:
+                return [] if self._closed else [*self._steps(segments, flushed)]
+        finally:
+            if self._closed:
+                self._drop_utterance()
 
-    def _steps(self, segments: Iterator[Segment]) -> Iterator[Step]:
+    def _steps(self, segments: Iterator[Segment], flushed: bool) -> Iterator[Step]:
         for segment in segments:
-            yield from self._take(segment)
+            yield from self._take(segment, flushed)
         first = self._utterance.first if self._utterance else None
         if first is not None and self._config.interim_results:
             guess = first.guess()
             if guess is not None:
                 yield guess
 
-    def _take(self, segment: Segment) -> Iterator[Step]:
+    def _take(self, segment: Segment, flushed: bool) -> Iterator[Step]:
         utterance = self._utterance
         match segment:
             case Started():
@@ -169,7 +191,7 @@ class LocalRecognizer:
                 if not segment.continued:
                     yield SpeechStarted(segment.start)
             case Quiet():
-                yield Final("", segment.through, segment.through, segment.through)
+                yield Final("", segment.through, segment.through, segment.through, flushed=flushed)
             case Speech() if utterance is not None:
                 yield from self._accept(utterance, segment.pcm)
             case Paused() if utterance is not None and self._whisper:
@@ -177,7 +199,9 @@ class LocalRecognizer:
             case Ended() if utterance is not None:
                 if not segment.cut:
                     yield SpeechEnded(segment.end)
-                yield _Ended(utterance, segment, utterance.first.finish(segment) if utterance.first else None)
+                if flushed and self._whisper:  # somebody waits for it: Whisper need not wait for Vosk
+                    self._second_pass(utterance, segment.end, Priority.FINAL)
+                yield _Ended(utterance, segment, utterance.first.finish(segment) if utterance.first else None, flushed)
                 self._utterance = None
 
     def _begin(self, started: Started) -> Utterance:
@@ -198,7 +222,8 @@ class LocalRecognizer:
             yield _Grown(utterance)
 
     def _drop_utterance(self) -> None:
-        if not self._busy.acquire(timeout=STUCK_SECONDS):  # a job that hangs on another thread keeps its recognizer
+        """Give the Kaldi recognizer back, unless it is at work: then whoever works with it does so afterwards."""
+        if not self._busy.acquire(blocking=False):
             return
         if self._utterance is not None and self._utterance.first is not None:
             self._utterance.first.close()
@@ -206,12 +231,26 @@ class LocalRecognizer:
         self._busy.release()
 
     def _close(self) -> None:
-        """Give the Kaldi recognizer back, on a thread: it first decodes what it was given."""
         self._closed = True
-        if self._busy.locked() or self._utterance is not None:
+        utterance = self._utterance
+        if utterance is not None and utterance.second is not None:
+            utterance.second.cancel()
+        if utterance is not None:  # on a thread: Kaldi first decodes what it was given
             self._workers.submit(Priority.AUDIO, self._drop_utterance)
 
     # --- on the event loop -------------------------------------------------------------------------------------------
+
+    async def _process(self, decode: Callable[[], list[Step]]) -> None:
+        """Have audio decoded. After a failure: raise it, once what came before it has been read."""
+        try:
+            if self._error is None:
+                await self._handle(await self._result(self._workers.submit(Priority.AUDIO, decode)))
+        except EngineError as exc:
+            self._error = self._error or exc
+            await self._results.put(exc)
+        if self._error is not None:
+            await self._reported.wait()
+            raise self._error
 
     async def _handle(self, steps: list[Step]) -> None:
         for step in steps:
@@ -225,7 +264,22 @@ class LocalRecognizer:
                 case _:
                     await self._publish(step)
 
-    async def _publish(self, result: Recognition | asyncio.Task[Final]) -> None:
+    async def _result(self, job: "Future[Result]") -> Result:
+        """The job's result. Raises :class:`EngineError` whatever the job has raised."""
+        done = asyncio.wrap_future(job)
+        try:
+            await asyncio.wait([done])
+        finally:
+            done.cancel()  # whoever gives up takes the job out of the line
+        error = done.exception()
+        if error is None:
+            return done.result()
+        if isinstance(error, EngineError):
+            raise error
+        log.error("the embedded engine failed", exc_info=error)
+        raise EngineError(f"The embedded engine failed: {type(error).__name__}.", retryable=True) from error
+
+    async def _publish(self, result: Published) -> None:
         if not isinstance(result, SpeechStarted | SpeechEnded):
             self._newest = result
         await self._results.put(result)
@@ -234,34 +288,32 @@ class LocalRecognizer:
         step.utterance.ended = True
         if not self._whisper:
             assert step.first is not None
-            await self._publish(step.first)
+            await self._publish(replace(step.first, flushed=step.flushed))
             return
         await self._open_finals.acquire()
         second = self._second_pass(step.utterance, step.ended.end, Priority.FINAL)
         await self._publish(self._tasks.create_task(self._final(second, step)))
 
-    async def _final(self, second: Future[Transcription], step: _Ended) -> Final:
+    async def _final(self, second: Future[Transcription], step: _Ended) -> Final | EngineError:
         try:
-            found = await asyncio.wrap_future(second)
+            found = await self._result(second)
+        except EngineError as exc:
+            self._error = self._error or exc
+            return exc
         finally:
             self._open_finals.release()
-        return choose(found, step.first, step.utterance.started, step.ended, self._config)
+        final = choose(found, step.first, step.utterance.started, step.ended, self._config)
+        return replace(final, flushed=step.flushed)
 
     def _second_pass(self, utterance: Utterance, end: float, priority: Priority) -> Future[Transcription]:
-        """Have the utterance decoded up to ``end``. Begun at a pause, it is done when the pause was the end."""
+        """Have the utterance decoded up to ``end``. A pass that a pause began serves for the end, if it was the end."""
         under_way = utterance.second
-        if (
-            under_way is not None
-            and utterance.second_at == end
-            and not (
-                priority is Priority.FINAL and under_way.cancel()  # it was still in line: now it goes to the front
-            )
-        ):
-            return under_way
         if under_way is not None:
-            under_way.cancel()
+            keeps_its_place = utterance.second_at == end and utterance.second_priority <= priority
+            if keeps_its_place or (not under_way.cancel() and utterance.second_at == end):
+                return under_way
         audio, start = utterance.until(end), utterance.started.audio_start
-        utterance.second_at = end
+        utterance.second_at, utterance.second_priority = end, priority
         utterance.second = self._workers.submit(priority, lambda: self._transcribe(audio, start))
         return utterance.second
 
@@ -269,19 +321,25 @@ class LocalRecognizer:
         return self._models.whisper.transcribe(audio, self._language, start=start, keywords=self._config.keywords)
 
     def _ask_for_interim(self, utterance: Utterance) -> None:
-        """One at a time, and none while others wait for their finals."""
+        """Have an interim made: one at a time, and none while others wait for their finals."""
         under_way = self._interim is not None and not self._interim.done()
         if self._config.interim_results and not under_way and self._workers.waiting() < self._workers.threads:
             self._interim = self._tasks.create_task(self._show(utterance, bytes(utterance.audio)))
 
     async def _show(self, utterance: Utterance, audio: bytes) -> None:
         start = utterance.started.start
-        found = await self._workers.run(
+        guess = self._workers.submit(
             Priority.INTERIM,
             lambda: self._models.whisper.transcribe(
                 audio, self._language, keywords=self._config.keywords, beam=INTERIM_BEAM, word_times=False
             ),
         )
+        try:
+            found = await self._result(guess)
+        except EngineError as exc:
+            self._error = self._error or exc
+            await self._results.put(exc)
+            return
         if not utterance.ended and not is_phantom(found, None):
             text = utterance.heard.accept(found)
             end = utterance.started.audio_start + len(audio) / BYTES_PER_SECOND

@@ -11,29 +11,46 @@ import vosk
 
 from server.engines.base import BYTES_PER_SECOND
 from server.engines.local.memory import resident_mb, return_freed_memory
+from server.engines.local.workers import outcome
 
 YOUNGEST_RECYCLED = 20
-"""Utterances. A limit that is too low for the model would otherwise make every utterance pay for a new recognizer."""
+"""Utterances that a recognizer serves before it may be replaced: with a memory limit too low for the model, every
+utterance would otherwise pay for a new recognizer."""
 
 
 @dataclass(slots=True)
 class Lent:
-    """A recognizer in use. ``utterances``: how many it has served. ``utterance_bytes``: of the present one, so far."""
+    """A recognizer in use. ``utterances``: how many it has served. ``utterance_bytes``: of the present one, so far.
+
+    ``sound``: it has come back from all calls. One that raised, or hangs, is in a state that nobody knows.
+    """
 
     kaldi: vosk.KaldiRecognizer
     utterances: int = 0
     utterance_bytes: int = 0
+    sound: bool = True
     _fed_bytes: int = field(default=0, init=False)
 
     def feed(self, pcm: bytes) -> None:
+        self.sound = False
         # the answer would be Kaldi's own endpointing, which is not ours
         self.kaldi.AcceptWaveform(pcm)
         self.utterance_bytes += len(pcm)
+        self.sound = True
+
+    def partial(self) -> str:
+        """What is heard so far in all that was fed since the last call of :meth:`words`."""
+        self.sound = False
+        heard: str = json.loads(self.kaldi.PartialResult())["partial"]
+        self.sound = True
+        return heard
 
     def words(self) -> list[dict[str, Any]]:
         """What was said in all that was fed since the last call, in seconds from there; it begins anew after that."""
+        self.sound = False
         found = json.loads(self.kaldi.FinalResult()).get("result", [])
         self.kaldi.Reset()
+        self.sound = True
         began = self._fed_bytes / BYTES_PER_SECOND  # Kaldi's clock has run since the recognizer was made
         self._fed_bytes += self.utterance_bytes
         self.utterance_bytes = 0
@@ -65,18 +82,18 @@ class RecognizerPool:
         self._growing = False
 
     def add(self) -> None:
-        """Make one."""
+        """Make a recognizer and keep it ready."""
         self._idle.put(self._new())
 
     def keep(self, count: int) -> None:
-        """Have so many, in use or not, as soon as there is time to make them and while memory allows."""
+        """Have ``count`` recognizers, in use or not, as soon as there is time to make them and if memory allows."""
         self._kept = count
         self._grow_later()
 
     def take(self) -> Lent:
         """A warm one if there is one, else a new one: nobody waits for another's utterance to end.
 
-        Who takes the last has one more made, as long as memory allows.
+        Taking the last one has another made, as long as memory allows.
         """
         try:
             lent = self._idle.get_nowait()
@@ -86,13 +103,17 @@ class RecognizerPool:
         return lent
 
     def give_back(self, lent: Lent) -> None:
+        """For others to use, unless it is broken: then it is never lent again."""
         lent.utterances += 1
-        if lent.utterances >= YOUNGEST_RECYCLED and resident_mb() > self._memory_mb:
+        if lent.sound and lent.utterance_bytes:
+            outcome(lent.words)  # of an utterance that was given up: only this drops the audio with it
+        if not lent.sound:
+            self._count(-1)
+            self._grow_later()
+        elif lent.utterances >= YOUNGEST_RECYCLED and resident_mb() > self._memory_mb:
             self._count(-1)
             self._later(self._replace)
         else:
-            if lent.utterance_bytes:
-                lent.words()  # of an utterance that was given up: only this drops the audio with it
             self._idle.put(lent)
 
     def _grow_later(self) -> None:

@@ -3,7 +3,7 @@
 import re
 
 from server.engines.local.phantom import is_phantom
-from server.engines.local.whisper import Transcription
+from server.engines.local.transcription import Transcription
 from server.engines.speech.endpointing import PAUSE_SECONDS, Ended, Started
 from server.models import Final, SessionConfig, Word, mean_confidence
 
@@ -14,7 +14,7 @@ SHORTEST_WORD_SECONDS = 0.02
 
 
 def choose(found: Transcription, first: Final | None, started: Started, ended: Ended, config: SessionConfig) -> Final:
-    """The second pass, unless nobody can have said it; then the first pass if it is sure, else nothing."""
+    """The second pass, unless nobody can have said it; then the first pass if that is sure, else an empty final."""
     if is_phantom(found, first.text if first else None):
         if first is not None and first.text and (first.confidence or 0.0) >= TRUSTED_FIRST_PASS:
             return first

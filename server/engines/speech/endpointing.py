@@ -4,7 +4,9 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from server.engines.speech.vad import FRAME_BYTES, FRAME_SECONDS
+from server.engines.base import BYTES_PER_SECOND
+from server.engines.speech.frames import FRAME_BYTES, FRAME_SECONDS
+from server.languages import bare
 from server.models import SessionConfig
 
 DEFAULT_ENDPOINTING_MS = {"ko": 800}
@@ -17,17 +19,17 @@ ONSET_FRAMES = 3
 """Speech frames in a row that begin an utterance: a click is shorter."""
 PRE_ROLL_SECONDS = 0.3
 QUIET_SECONDS = 1.0
-"""Silence is reported once it has grown by this much."""
-PATIENCE_SECONDS = 12.0
-"""Utterances longer than this are cut at ever shorter pauses, so that a hard cut at the limit is rare."""
+"""Seconds of new silence after which silence is reported."""
+LONG_UTTERANCE_SECONDS = 12.0
+"""An utterance that is longer than this ends at ever shorter pauses, so that a cut at the limit is rare."""
 SHORTEST_PAUSE_SECONDS = 0.1
 PAUSE_SECONDS = 0.35
-"""Silence after which the utterance may well be over: time to begin preparing its final."""
+"""Seconds of silence after which the utterance may well be over: its final can be prepared."""
 
 
 def endpointing_seconds(config: SessionConfig, default_ms: int | None) -> float:
     """Silence that ends an utterance: the session's wish, else the server's, else the language's habit."""
-    language = config.language.split("-")[0].lower()
+    language = bare(config.language)
     by_language = DEFAULT_ENDPOINTING_MS.get(language, FALLBACK_ENDPOINTING_MS)
     return (config.endpointing_ms or default_ms or by_language) / 1000
 
@@ -72,7 +74,7 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Quiet:
-    """Nobody has spoken before ``through`` that was not reported."""
+    """All audio before ``through`` is accounted for: whatever speech it held has been reported."""
 
     through: float
 
@@ -81,10 +83,10 @@ Segment = Started | Speech | Paused | Ended | Quiet
 
 
 class Endpointer:
-    """Feed PCM in any cuts with ``push``, end with ``flush``; both yield segments in order.
+    """Feed PCM in any cuts with ``push``; ``flush`` ends what is under way. Both yield segments in order.
 
     ``probabilities`` gives the speech probability of each frame of a whole number of frames. ``start`` is the time of
-    the first sample. The result depends on the audio alone, never on how it was cut.
+    the first sample. The result depends on the audio and on where it was flushed, never on how it was cut.
     """
 
     def __init__(
@@ -99,7 +101,7 @@ class Endpointer:
         self._endpointing = endpointing
         self._longest = longest
         self._start = start
-        self._frames = 0
+        self._taken_bytes = 0
         self._accounted = start
         self._rest = b""
         self._recent: deque[bytes] = deque(maxlen=ONSET_FRAMES + round(PRE_ROLL_SECONDS / FRAME_SECONDS))
@@ -114,23 +116,33 @@ class Endpointer:
         self._rest = pcm[whole:]
         for index, probability in enumerate(self._probabilities(pcm[:whole])):
             frame = pcm[index * FRAME_BYTES : (index + 1) * FRAME_BYTES]
-            self._frames += 1
+            self._taken_bytes += FRAME_BYTES
             yield from self._silent(frame, probability) if self._began is None else self._speaking(frame, probability)
 
     def flush(self) -> Iterator[Segment]:
-        """The audio is over: end the utterance that is under way."""
-        end = self._now + len(self._rest) / FRAME_BYTES * FRAME_SECONDS
+        """Account for all audio so far: the last segment is ``Ended`` if an utterance was under way, else ``Quiet``.
+
+        More audio may follow: its first sample begins a new frame, and nothing before it becomes its pre-roll.
+        """
+        rest, self._rest = self._rest, b""
+        self._taken_bytes += len(rest)
+        self._recent.clear()
         if self._began is not None:
-            yield Speech(self._rest)
-            yield self._end(end)
+            yield Speech(rest)
+            yield self._end(self._now)
         else:
-            yield Quiet(end)
-        self._rest = b""
+            self._accounted = self._now
+            self._onset = 0
+            yield Quiet(self._now)
 
     @property
     def _now(self) -> float:
         """Time of the next frame."""
-        return self._start + self._frames * FRAME_SECONDS
+        return self._ago(0)
+
+    def _ago(self, frames: int) -> float:
+        """Time at which the newest ``frames`` began."""
+        return self._start + (self._taken_bytes - frames * FRAME_BYTES) / BYTES_PER_SECOND
 
     def _silent(self, frame: bytes, probability: float) -> Iterator[Segment]:
         self._recent.append(frame)
@@ -143,12 +155,12 @@ class Endpointer:
 
     def _quiet_from(self) -> float:
         """End of the silence: what may still become a pre-roll is left out."""
-        return self._now - len(self._recent) * FRAME_SECONDS
+        return self._ago(len(self._recent))
 
     def _begin(self) -> Iterator[Segment]:
         audio_start = max(self._accounted, self._quiet_from())
         skip = round((audio_start - self._quiet_from()) / FRAME_SECONDS)
-        self._began = self._now - self._onset * FRAME_SECONDS
+        self._began = self._ago(self._onset)
         self._last_speech = self._now
         self._paused = False
         yield Started(self._began, audio_start)
@@ -178,7 +190,7 @@ class Endpointer:
 
     def _pause(self, length: float) -> float:
         """Silence that ends an utterance of this length."""
-        over = max(0.0, length - PATIENCE_SECONDS) / max(1.0, self._longest - PATIENCE_SECONDS)
+        over = max(0.0, length - LONG_UTTERANCE_SECONDS) / max(1.0, self._longest - LONG_UTTERANCE_SECONDS)
         return max(SHORTEST_PAUSE_SECONDS, self._endpointing * (1 - over))
 
     def _end(self, through: float) -> Ended:

@@ -9,11 +9,8 @@ from importlib.resources import files
 import numpy as np
 import onnxruntime
 
-from server.engines.base import SAMPLE_RATE
+from server.engines.speech.frames import FRAME_SAMPLES
 
-FRAME_SAMPLES = 512
-FRAME_BYTES = FRAME_SAMPLES * 2
-FRAME_SECONDS = FRAME_SAMPLES / SAMPLE_RATE
 CONTEXT_SAMPLES = 64
 
 

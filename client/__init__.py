@@ -1,1 +1,0 @@
-"""Clients of the service: an SDK (``stt_client``), a command line (``cli``) and a Streamlit app."""

@@ -1,0 +1,1 @@
+"""The parts of the Streamlit app, ``streamlit_app.py`` beside this folder."""
