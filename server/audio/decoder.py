@@ -112,7 +112,7 @@ class AudioDecoder:
 
     @property
     def is_raw(self) -> bool:
-        """Decoding takes next to no time."""
+        """Whether the upload is plain samples, whose decoding takes next to no time."""
         return isinstance(self._decoder, RawDecoder)
 
     @property

@@ -99,7 +99,7 @@ def parse_wav_header(data: bytes) -> WavHeader | None:
         if name == b"data":
             if sample_format is None:
                 raise AudioError("The WAV header has no format before its data.")
-            # who writes to a pipe can't know the size and leaves one of these
+            # a writer to a pipe can't know the size and leaves one of these
             streamed = size in (0, 0x7FFF_FFFF) or size >= 0xFFFF_FF00
             return WavHeader(sample_format, at, None if streamed else size)
         if name == b"fmt " and at + size <= len(data):

@@ -62,7 +62,7 @@ async def usage_guide(
 ) -> Response:
     """How to use the service, as commands to paste, filled in for the host that was asked.
 
-    HTML where `Accept` prefers it, as browsers do; else JSON.
+    The answer is HTML where `Accept` prefers that, as in browsers, else JSON.
     """
     accept = request.headers.get("accept", "")
     base_url = str(request.base_url).rstrip("/")

@@ -133,9 +133,9 @@ class LoggedEvent(NamedTuple):
 class SessionLog(AbstractAsyncContextManager["SessionLog"], Protocol):
     """Every method may be called by any process. Unknown or expired session: :class:`SessionNotFound`.
 
-    Entered, the log is connected; left, its connections are gone and whoever waits returns. ``durable``: sessions
-    survive the process. ``shared``: several processes may work on it at once. A log that cannot be reached raises
-    :class:`LogUnavailable` from any method, with nothing stored; the caller may try again.
+    Within ``async with`` the log is connected; after it, its connections are closed and waiting calls have returned.
+    ``durable``: sessions survive the process. ``shared``: several processes may work on it at once. A log that cannot
+    be reached raises :class:`LogUnavailable` from any method, with nothing stored; the caller may try again.
 
     ``after`` is an event's id and means "what comes behind it"; ``offset`` is a place between two bytes of an upload.
     Waiting methods return early when there is something, and an empty answer when there was nothing for ``wait``

@@ -242,7 +242,7 @@ class MemorySession:
         self.wake_all()
 
     def _append_event(self, event: NewEvent) -> None:
-        """Append it in the place of the interim that it supersedes: who reads on from that one gets to this one."""
+        """Append an event and drop the interim that it supersedes: a reader of that one reads on to this one."""
         if event.type in (EventType.TOKEN, EventType.FINAL):
             self._drop_interim()
         self.last_event_id += 1

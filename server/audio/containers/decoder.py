@@ -136,7 +136,7 @@ class ContainerDecoder:
                     raise AudioError(f"The {self._container} audio is longer than its bytes can be.")
 
     def _decoded(self, packet: Packet) -> bytes:
-        if not packet.data:  # to a decoder that means the end
+        if not packet.data:  # an empty packet would tell a decoder that nothing follows
             return b""
         if packet.codec != self._codec or self._context is None:
             self._codec, self._context = packet.codec, self._open(packet.codec)

@@ -37,7 +37,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Packet:
-    """``place``: where the demuxer can begin again so that this is the first packet; ``None``: nowhere."""
+    """Coded audio. ``place``: where the demuxer can begin again so that this is the first packet; ``None``: nowhere."""
 
     codec: Codec
     data: bytes
@@ -70,7 +70,7 @@ class Source:
         self._ended = True
 
     def take(self, size: int) -> Generator[None, None, bytes]:
-        """Exactly ``size`` bytes. Raises :class:`Ended`; :class:`AudioError` when that is too much to be true."""
+        """Exactly ``size`` bytes. Raises :class:`Ended`; :class:`AudioError` when no part can be that long."""
         if size > MAX_TAKE_BYTES:
             raise AudioError(f"The audio is damaged: a part of {size} bytes at byte {self.position}.")
         while len(self._bytes) < size:

@@ -97,7 +97,7 @@ def _frames(source: Source, codec: Codec, piece: bytes, prelude: bytes) -> Packe
     while True:
         held += piece
         for frame in _parsed(parser, piece):
-            at = held.find(frame)  # what was passed over as no frame lies before it
+            at = held.find(frame)  # what the parser took for no frame lies before it
             place = None if at < 0 else Place(source.position - len(held) + at, prelude)
             del held[: at + len(frame) if place else 0]
             yield Packet(codec, frame, place)

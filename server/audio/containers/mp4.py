@@ -209,7 +209,7 @@ def _mpeg4_codec(esds: bytes) -> Codec:
             if not byte & 0x80:
                 break
         found[tag] = esds[at : at + length]
-        at += {3: 3, 4: 13}.get(tag, length)  # those two have others inside
+        at += {3: 3, 4: 13}.get(tag, length)  # these two have other descriptors inside
     kind = found[4][0] if 4 in found else 0
     if kind in (0x69, 0x6B):
         return Codec("mp3")

@@ -50,7 +50,7 @@ def _header(source: Source) -> Generator[None, None, tuple[int, int | None, byte
 
 
 def _number(source: Source) -> Generator[None, None, bytes]:
-    """The bytes of a number of variable length: as many zero bits as it begins with, so many bytes follow the first."""
+    """The bytes of a number of variable length: its zero bits at the front tell how many bytes follow the first."""
     start = source.position
     first = yield from source.take(1)
     if first == b"\0":
