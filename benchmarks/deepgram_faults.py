@@ -27,7 +27,7 @@ from tests.support.deepgram_stream import Misfortune, Refuse, Trouble
 
 SECONDS = 60.0
 PERIOD = 5.2
-"""From one beginning of the sentence to the next."""
+"""Seconds from one beginning of the sentence to the next."""
 LAST_WORD = "걸어갔다"
 CHUNK_SECONDS = 0.2
 FAULTS: list[Misfortune] = [

@@ -32,7 +32,7 @@ from tests.support.engine_settings import deepgram_engine
 
 CHUNK_SECONDS = 0.2
 FINAL_EVERY = 4
-"""Seconds of audio; an interim every second in between, as Deepgram does."""
+"""Seconds of audio for each final; every second in between has an interim, as Deepgram does."""
 RAMP_SECONDS = 5.0
 SETTLE_SECONDS = 3.0
 PAGE_BYTES = 4096

@@ -31,7 +31,7 @@ class Recording:
 
 @dataclass(slots=True)
 class Run:
-    """``cpu_seconds`` of the whole process, ``audio_seconds`` fed."""
+    """What an engine made of a recording. ``cpu_seconds`` are the whole process's, ``audio_seconds`` what was fed."""
 
     recognitions: list[Recognition] = field(default_factory=list)
     cpu_seconds: float = 0.0

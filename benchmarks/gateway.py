@@ -32,14 +32,14 @@ STOP_SECONDS = 15.0
 BUSY_LOAD = 0.7
 """Share of its processor above which the load generator may be what is measured."""
 KEPT_UP = 0.98
-"""Share of the uploads that are answered while more come, from which the server counts as able to carry the load."""
+"""Least share of the uploads, answered while more come, with which a server counts as able to carry the load."""
 ROW = "{:>8}  {:<5} {:>10} {:>10} {:>8} {:>8} {:>8} {:>8} {:>7} {:>7}"
 HEAD = ROW.format("sessions", "", "CPU ms/s", "per core", "p50 ms", "p99 ms", "KB each", "KB/s out", "errors", "load %")
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Of one server under one load. ``cpu_ms`` is for a session-second, latencies in ms, ``kb`` for a session.
+    """What one server did under one load. ``cpu_ms`` is for a session-second, latencies in ms, ``kb`` for a session.
 
     ``load_share`` is the share of one processor that the load generator used, ``served_share`` that of the uploads
     that were answered while more came.
@@ -121,7 +121,7 @@ async def measure(pid: int, port: int, count: int, seconds: float) -> Figures:
 
 
 def cpu_seconds(pid: int) -> float:
-    """Used by the process so far."""
+    """CPU seconds that the process has used so far."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 

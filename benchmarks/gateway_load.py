@@ -1,4 +1,4 @@
-"""Live sessions, as cheap for who makes them as can be: prepared bytes on two plain connections for each session."""
+"""Live sessions that cost their maker as little as can be: prepared bytes, two plain connections for each session."""
 
 import asyncio
 import base64
@@ -17,7 +17,7 @@ from benchmarks.gateway_server import CHUNK_BYTES
 HOST = "127.0.0.1"
 CHUNK_SECONDS = 0.1
 HEAD_BYTES = 6
-"""Of each chunk: they hold its number, and are whole in base64. The rest is the same in all chunks."""
+"""First bytes of each chunk: they hold its number and are whole in base64. The rest is the same in all chunks."""
 REST = base64.b64encode(os.urandom(CHUNK_BYTES - HEAD_BYTES))
 END_SECONDS = 60.0
 """How long a session may take to end before what it still owes counts as lost."""

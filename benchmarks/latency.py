@@ -8,7 +8,7 @@ is the lag. All are taken at the client, on the clock on which the audio is play
 process's, per second of audio.
 ``--session-each`` opens a new session for every recording, as push-to-talk does, instead of one for all of them; then
 the recording's own silence is all there is before its first word.
-``--endpointing-ms`` and ``--one-pass`` ask our sessions for other than their defaults: vosk-server ends an utterance
+``--endpointing-ms`` and ``--one-pass`` replace the defaults of our sessions: vosk-server ends an utterance
 after 500 ms and has one pass, so with both the two do the same work.
 ``--vosk-server`` plays the same to vosk-server's websocket script (a path to its asr_server.py) and prints both; it
 needs an older websockets than ours, so give it a python of its own with ``--vosk-python``.
@@ -34,7 +34,7 @@ CHUNK_SECONDS = 0.1
 GAP_SECONDS = 1.0
 """Silence around a recording: longer than any endpointing."""
 PHASE_SECONDS = 0.037
-"""Each recording begins so much later within an upload than the one before: nobody speaks in step with uploads."""
+"""How much later within an upload each recording begins than the one before: nobody speaks in step with uploads."""
 PAUSE_SECONDS = 1.2
 """Silence that is still inside an utterance, to whoever listens to the recordings."""
 TOLERANCE_SECONDS = 0.5
@@ -50,7 +50,7 @@ class Spoken:
 
 @dataclass(slots=True)
 class Lags:
-    """In seconds."""
+    """What was measured, in seconds."""
 
     first_interim: list[float] = field(default_factory=list)
     final: list[float] = field(default_factory=list)

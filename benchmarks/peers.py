@@ -22,7 +22,7 @@ from stt_client import Session, STTClient
 START_SECONDS = 120
 STOP_SECONDS = 10
 IDLE_CPU_SECONDS = 0.1
-"""In a second, of a server that does nothing."""
+"""Most CPU seconds in a second of a server that does nothing."""
 
 
 class Player(Protocol):
@@ -78,12 +78,12 @@ class _Server:
         return self._process.pid
 
     def cpu_seconds(self) -> float:
-        """Used by the process so far."""
+        """CPU seconds that the process has used so far."""
         fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     async def _settled(self) -> None:
-        """What it still prepares once it answers is not to be measured."""
+        """Wait until it is idle: what it still prepares once it answers must not be measured."""
         used = self.cpu_seconds()
         while True:
             await asyncio.sleep(1)

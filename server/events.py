@@ -10,7 +10,7 @@ from server.models import EventType, Final, Interim, Recognition, SessionConfig,
 from server.session_log.base import NewEvent
 
 LEAST_CONFIDENCE = 0.0001
-"""What a confidence is rounded to that would else be none at all."""
+"""Confidence that smaller ones are rounded up to: zero would say that there is none."""
 
 
 def recognition_events(
@@ -18,8 +18,7 @@ def recognition_events(
 ) -> list[NewEvent]:
     """The events of one recognition: one, or none where there is nothing that the client wants to read.
 
-    ``flushed``: offset of the mark that this recognition answers. A final without text answers it in the place of a
-    ``speech_end``.
+    ``flushed``: offset of the mark that this recognition answers. A final without text then becomes a ``speech_end``.
     """
     mark = {} if flushed is None else {"flushed": flushed}
     match recognition:

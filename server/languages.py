@@ -1,4 +1,4 @@
-"""What the languages differ in, as far as text is concerned. Pure."""
+"""How languages differ in writing. Pure."""
 
 WITHOUT_SPACES = frozenset({"ja", "lo", "my", "th", "yue", "zh"})
 """Languages that are written without spaces between words."""

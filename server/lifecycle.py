@@ -30,7 +30,7 @@ SEPARATE_PROCESSES = "Sessions are kept in this process's memory: start one work
 
 
 class SentenceForStart:
-    """ASGI middleware: what keeps the server from starting is told in a sentence of ours, not in a traceback."""
+    """ASGI middleware that tells in a sentence, not in a traceback, what keeps the server from starting."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -98,7 +98,7 @@ async def _halves(
 
 
 def log_to_stderr(settings: Settings) -> None:
-    """Uvicorn sets up its own loggers alone; ours would be silent."""
+    """Let our loggers be heard: uvicorn sets up none but its own."""
     log.setLevel(settings.log_level)
     if not log.hasHandlers():
         handler = logging.StreamHandler()

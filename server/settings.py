@@ -59,9 +59,9 @@ class Settings(EnvironmentSettings):
     engine_timeout_seconds: float = Field(20.0, gt=0)
     """A recognizer that takes no audio, or ends no stream, for so long is replaced."""
     engine_retries: int = Field(3, ge=0)
-    """Reopenings without a final in between."""
+    """How often a recognizer is reopened without a final in between."""
     engine_outage_seconds: float = Field(60.0, ge=0)
-    """So long a session without another engine waits for a service that is away; its audio is kept, up to the bound."""
+    """How long a session without another engine waits for a service that is away; its audio is kept meanwhile."""
     lease_seconds: float = Field(5.0, gt=0)
     drain: Literal["release", "finish"] = "release"
     """What a stop does with open sessions where the log survives it: leave them to who comes next, or finish them."""

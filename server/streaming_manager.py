@@ -1,7 +1,7 @@
 """StreamingSessionManager, the HTTP half without HTTP: opens sessions, stores their audio, reads their events.
 
-It gives objects; statuses, URLs and frames belong to the wires on top of it, of which ``server.routes`` is one. It
-knows no engine.
+It gives objects. Statuses, URLs and frames belong to the wires on top of it; ``server.routes`` is one of them. It knows
+no engine.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ log = logging.getLogger("stt.manager")
 
 SWEEP_SECONDS = 5.0
 PIECE_BYTES = 8_192
-"""Piece of a long body that is stored at once: smaller than half of any backlog bound, so that room for it comes."""
+"""Size of the pieces in which a long body is stored: less than half of any backlog bound, so there will be room."""
 
 
 class StreamingSessionManager:
@@ -70,7 +70,14 @@ class StreamingSessionManager:
     # --- sessions ---------------------------------------------------------------------------------------------------
 
     async def open(self, config: SessionConfig) -> SessionState:
-        """A new session. Raises :class:`InvalidRequest` if no engine can serve ``config``, or that there is no room."""
+        """Open a session.
+
+        Raises:
+            InvalidRequest: no engine can serve ``config``.
+            TooManySessions: none that can has room.
+            Draining: the server is stopping.
+
+        """
         try:
             session_id = await self._create(config)
         except RequestError as exc:
@@ -90,10 +97,10 @@ class StreamingSessionManager:
         return session_id
 
     def engines_for(self, config: SessionConfig) -> list[str]:
-        """The engines that can do what ``config`` asks, best first, those that are out of order last.
+        """The engines that can do what ``config`` asks: the best one first, those that are out of order last.
 
         Raises:
-            InvalidRequest: there is none, or ``model`` is one that nobody knows; names each field and why.
+            InvalidRequest: there is none, or no engine knows the ``model``; names each field and the reason.
 
         """
         if config.engine not in ("auto", *self._capabilities):
@@ -148,9 +155,10 @@ class StreamingSessionManager:
     async def accept_stream(
         self, session_id: str, body: AsyncIterator[bytes], offset: int | None = None
     ) -> tuple[SessionState, int]:
-        """Store a body piece by piece as it arrives, at the pace of the recognizer; also gives the bytes of the body.
+        """Store a body piece by piece as it arrives, at the pace of the recognizer.
 
-        When it breaks off, what had arrived stays stored: the next upload goes on at the session's ``offset``.
+        Returns the session's state and how many bytes the body had. When it breaks off, what had arrived stays
+        stored: the next upload goes on at the session's ``offset``.
         """
         state = await self._log.state(session_id)
         received = 0
@@ -167,7 +175,7 @@ class StreamingSessionManager:
         return state, received
 
     async def flush(self, session_id: str) -> int:
-        """Have everything that is stored become final now; the offset up to which that is.
+        """Make everything that is stored final now, and return the offset of its end.
 
         One event will say ``flushed`` with this offset: the final of what was said, or a ``speech_end`` if nothing was.
         """
@@ -203,7 +211,7 @@ class StreamingSessionManager:
     # --- events -----------------------------------------------------------------------------------------------------
 
     async def position(self, session_id: str, after: int) -> SessionState:
-        """Where the session stands, if events can be read from behind ``after``. Raises :class:`InvalidEventId`."""
+        """Where the session stands. Raises :class:`InvalidEventId` if the event ``after`` has not been published."""
         state = await self._log.state(session_id)
         if after > state.last_event_id:
             detail = f"Event {after} has not been published; the newest is {state.last_event_id}."

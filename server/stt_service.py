@@ -112,7 +112,7 @@ class STTService:
             self._let_go(owned)
 
     async def _keep_leases(self) -> None:
-        """Renew them in time. Whose lease is lost hears of it from its next call to the log."""
+        """Renew every lease in time. A recognition whose lease is lost learns that from its next call to the log."""
         while True:
             await asyncio.sleep(self._settings.lease_seconds / 3)
             for owned in list(self._owned.values()):

@@ -9,7 +9,7 @@ from server.session_log.base import LoggedEvent, SessionState
 
 CUE_SECONDS = 6.0
 CUE_COLUMNS = 42
-"""Longest subtitle line by the usual rules, counted in Latin letters; an East Asian one takes two columns."""
+"""Longest subtitle line by the usual rules, counted in Latin letters; an East Asian letter takes two columns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,5 +92,5 @@ def _clock(seconds: float, point: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    """WebVTT has tags: these three letters must not begin one."""
+    """WebVTT has tags: these three characters must not begin one."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -116,6 +116,13 @@ def test_the_recognition_half_knows_no_http() -> None:
     assert not known & {"fastapi", "starlette", "uvicorn"}
 
 
+def test_a_wire_knows_the_manager_and_the_ports() -> None:
+    adapters = ("server.engines.", "server.session_log.", "server.recognition.", "server.stt_service")
+    for module in (each for each in MODULES if each.startswith("server.routes.")):
+        known = {each for each in reachable(module) if each.startswith(adapters)}
+        assert known <= {"server.engines.base", "server.session_log.base"}, module
+
+
 def test_nothing_imports_main() -> None:
     assert not [module for module in MODULES if "server.main" in imports(module)]
 

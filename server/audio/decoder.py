@@ -24,7 +24,7 @@ from server.models import SessionConfig
 from server.session_log.base import Checkpoint
 
 COMPRESSED_SLICE_BYTES, RAW_SLICE_BYTES = 4_096, 2 * BYTES_PER_SECOND
-"""A few bytes of compressed audio may be much of it."""
+"""How much of an upload is decoded at once: a few bytes of compressed audio may hold minutes."""
 
 
 class Resampler:
@@ -112,7 +112,7 @@ class AudioDecoder:
 
     @property
     def is_raw(self) -> bool:
-        """Decoding takes next to no time."""
+        """Whether the upload is plain samples, whose decoding takes next to no time."""
         return isinstance(self._decoder, RawDecoder)
 
     @property
@@ -133,7 +133,7 @@ class AudioDecoder:
             self._decoder = self._detect()
             if self._decoder is None:
                 return b""
-            data, self._held = self._held[self._base.offset :], b""  # the header of a WAV is told already
+            data, self._held = self._held[self._base.offset :], b""  # the decoder of a WAV knows the header already
         return self._decoder.decode(data)
 
     def flush(self) -> bytes:

@@ -13,7 +13,7 @@ from server.models import SessionConfig
 CONTAINERS = {b"OggS": "Ogg", b"\x1aE\xdf\xa3": "WebM", b"fLaC": "FLAC", b"ID3": "MP3"}
 MAX_WAV_HEADER_BYTES = 65_536
 MAGIC_BYTES = 12
-"""So many first bytes tell the container."""
+"""First bytes of an upload that are needed to tell its container."""
 COMPRESSED_BYTES_PER_SECOND = 16_000
 """Data rate of Chrome's Opus: the guess until the recognizer has seen what a second really takes."""
 
@@ -80,7 +80,7 @@ def upload_format(config: SessionConfig, head: bytes) -> SampleFormat:
 
 @dataclass(frozen=True, slots=True)
 class WavHeader:
-    """``length`` of the header and ``audio_bytes`` behind it (``None``: as many as come, it is a stream)."""
+    """``length``: bytes of the header. ``audio_bytes``: bytes of samples behind it (``None``: as many as come)."""
 
     format: SampleFormat
     length: int
@@ -99,7 +99,7 @@ def parse_wav_header(data: bytes) -> WavHeader | None:
         if name == b"data":
             if sample_format is None:
                 raise AudioError("The WAV header has no format before its data.")
-            # who writes to a pipe can't know the size and leaves one of these
+            # a writer to a pipe can't know the size and leaves one of these
             streamed = size in (0, 0x7FFF_FFFF) or size >= 0xFFFF_FF00
             return WavHeader(sample_format, at, None if streamed else size)
         if name == b"fmt " and at + size <= len(data):

@@ -9,11 +9,11 @@ from prometheus_client.registry import Collector
 from server.models import EventType
 
 SHORT_ID = 12
-"""Characters of a session's id that tell it from others and open nothing."""
+"""Characters of a session's id that are enough to tell it from others and too few to open it."""
 
 
 class _Tallies(Collector):
-    """What is counted many times a second, without the lock that a ``Counter`` takes: the event loop alone counts."""
+    """Counts of what happens often, without the lock that a ``Counter`` takes: only the event loop counts."""
 
     def __init__(self) -> None:
         self.received_bytes = 0

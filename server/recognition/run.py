@@ -14,7 +14,7 @@ from server.models import Final, SessionConfig
 from server.session_log.base import AudioSlice, Checkpoint, NewEvent
 
 SLICE_BYTES = 2 * BYTES_PER_SECOND
-"""PCM that a recognizer is given at once: a little compressed audio may be very long."""
+"""Most PCM that a recognizer is given at once: a few bytes of compressed audio may hold minutes."""
 UNTAKEN = "The recognizer takes no audio."
 UNANSWERED = "The recognizer does not answer a flush."
 
@@ -75,7 +75,7 @@ class RecognizerRun:
                 self._session.count_cost(recognizer.usage)
 
     async def _feed(self, recognizer: Recognizer) -> AudioError | None:
-        """Send the audio as it comes, until there is no more, or what comes is none: what was said before it counts."""
+        """Send the audio as it comes, until it ends or is damaged; what was said before the damage counts."""
         flushed = -1
         while True:
             audio = await self._session.read_audio(self._decoder, flushed)
@@ -91,7 +91,7 @@ class RecognizerRun:
                 return None
 
     async def _decoded(self, audio: AudioSlice) -> bytes:
-        """PCM of a slice, and of what is held back once it is the last one."""
+        """PCM of a slice; with the last one also what the decoder has held back."""
         decoder = self._decoder
         if decoder.is_raw:
             return decoder.decode(audio.data) + (decoder.flush() if audio.finished else b"")

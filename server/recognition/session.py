@@ -25,14 +25,14 @@ log = logging.getLogger("stt.service")
 FOREVER = float("inf")
 FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS = 0.1, 4.0
 NOT_OURS = (LeaseLost, SessionNotFound, SessionEnded)
-"""Who owns the session has changed, or it is over: nothing is left to be done here."""
+"""Errors which say that the session has another owner or is over: nothing is left to do here."""
 FORESEEN = (*NOT_OURS, LogUnavailable, AudioError, EngineError)
 
 Step = Callable[[], Awaitable["Step | None"]]
 
 
 class SessionRecognition:
-    """``engine`` is the one that recognises now."""
+    """The steps of one session, and what its recognizers may ask of it. ``engine``: the one that recognises now."""
 
     def __init__(
         self, lease: Lease, session_log: SessionLog, engines: Mapping[str, Engine], settings: Settings, metrics: Metrics
@@ -50,7 +50,7 @@ class SessionRecognition:
         self._costs: dict[str, Usage] = {}
 
     def count_costs(self) -> None:
-        """Before the session's end is published: whoever has seen the end finds its costs. Once."""
+        """Count the costs of the session, once, before its end is published: whoever sees the end finds them."""
         while self._costs:
             engine, usage = self._costs.popitem()
             self._metrics.engine_used(engine, usage.sent_seconds, usage.connected_seconds)
@@ -125,7 +125,7 @@ class SessionRecognition:
         return partial(self._recover, error)
 
     def _may_try_again(self, error: EngineError, *, alone: bool) -> bool:
-        """Where there is another engine nobody waits for one that is out of order; where there is none, for a while."""
+        """Whether to open the same engine again. One that is out of order is waited for where it is the only one."""
         few = self._failures <= self._settings.engine_retries
         if alone:
             failing_seconds = asyncio.get_running_loop().time() - self._failing_since

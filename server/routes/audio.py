@@ -42,7 +42,7 @@ async def _upload_json(request: HotRequest) -> Response:
 
 
 def _accepted(state: SessionState, received: int, chunk_id: str | int | None) -> Response:
-    """An ``AudioUploadResponse``; a session gets ten of them a second."""
+    """An ``AudioUploadResponse``, made without its model: a session gets ten of them a second."""
     ahead = seconds_ahead(state.config, state.head, state.offset, state.taken, state.recognized_seconds)
     answer = {
         "session_id": state.session_id,

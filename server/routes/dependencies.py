@@ -1,4 +1,4 @@
-"""What a route needs of the app. Asynchronous, because FastAPI sends what is not through a thread pool."""
+"""What a route needs of the app. Asynchronous, because FastAPI runs synchronous dependencies in a thread pool."""
 
 from typing import Annotated
 

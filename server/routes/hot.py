@@ -25,7 +25,7 @@ PATH = re.compile(r"^/sessions/([^/]+)/(audio|stream)$")
 
 @dataclass(slots=True)
 class HotRequest:
-    """One of these requests. ``headers``: as they came, names in lower case, the last value of each."""
+    """A request for one of these routes. ``headers``: as they came, names in lower case, the last value of each."""
 
     session_id: str
     scope: Scope
@@ -36,7 +36,7 @@ class HotRequest:
 
 
 class Answer(Response):
-    """A response whose headers are bytes already. ``headers``: without the length."""
+    """A response whose headers are bytes already. ``headers``: all but the length."""
 
     def __init__(self, body: bytes, *headers: tuple[bytes, bytes]) -> None:
         self.status_code = 200
@@ -51,8 +51,8 @@ Handler = Callable[[HotRequest], Awaitable[Response]]
 class HotRoutes:
     """ASGI: answers these routes itself and hands everything else to ``app``.
 
-    ``handlers``: for the last part of the path, the method and who handles it. ``cors``: options of CORSMiddleware,
-    through which only requests of browsers go.
+    ``handlers``: method and handler by the last part of the path. ``cors``: options of the CORSMiddleware that only
+    requests of browsers go through.
     """
 
     def __init__(self, app: ASGIApp, handlers: Mapping[str, tuple[str, Handler]], cors: Mapping[str, Any]) -> None:

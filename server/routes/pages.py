@@ -62,7 +62,7 @@ async def usage_guide(
 ) -> Response:
     """How to use the service, as commands to paste, filled in for the host that was asked.
 
-    A page for who prefers `text/html`, as browsers do; JSON for everybody else.
+    The answer is HTML where `Accept` prefers that, as in browsers, else JSON.
     """
     accept = request.headers.get("accept", "")
     base_url = str(request.base_url).rstrip("/")
@@ -75,7 +75,7 @@ async def usage_guide(
 
 
 def quality(header: str, wanted: str) -> float:
-    """How much an ``Accept`` or ``Accept-Language`` header wants something: 0 (not at all) to 1; the closest range."""
+    """How much an ``Accept`` or ``Accept-Language`` header wants something, by its closest range: from 0 to 1."""
     found, closest = 0.0, -1
     for each in header.lower().split(","):
         offered, _, parameters = each.strip().partition(";")

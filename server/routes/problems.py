@@ -36,7 +36,7 @@ def method_not_allowed(allowed: str) -> Response:
 
 
 def refusal_of(error: ValidationError) -> RequestError:
-    """What is wrong with a JSON body, never with the value: it may be someone's voice."""
+    """What is wrong with a JSON body; never tells the value, which may be someone's voice."""
     errors = error.errors(include_url=False, include_context=False, include_input=False)
     if errors[0]["type"] == "json_invalid":
         return InvalidJSON(f"The body is not JSON. {errors[0]['msg']}")

@@ -63,7 +63,7 @@ def _data(session_id: str, event_type: EventType, body: bytes, timestamp: float)
 class EventStreamResponse(Response):
     """Server-Sent Events; a reader that takes nothing for ``send_timeout_seconds`` is cut off.
 
-    A look now and then whether a send hangs costs nothing beside a deadline for each of them.
+    To look now and then whether a send hangs costs less than a deadline for each of them.
     """
 
     media_type = "text/event-stream"

@@ -17,9 +17,9 @@ from server.models import EventType, SessionConfig, SessionStatus
 HEAD_BYTES = 64
 """First bytes of an upload that are kept when the audio is trimmed: they tell its format."""
 MAX_MARKS = 100
-"""Marks of a session that may stand unanswered."""
+"""How many marks of a session may be unanswered."""
 RETRY_SECONDS = 5
-"""What a client that is refused a session is told to wait."""
+"""How long a client that is refused a session is told to wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Checkpoint:
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """How many sessions may be open: ``total`` in all, and of each engine (``None``: no bound), the best one first."""
+    """How many sessions may be open, in all and by engine (``None``: no bound). The best engine comes first."""
 
     total: int
     engines: Mapping[str, int | None]
@@ -133,9 +133,9 @@ class LoggedEvent(NamedTuple):
 class SessionLog(AbstractAsyncContextManager["SessionLog"], Protocol):
     """Every method may be called by any process. Unknown or expired session: :class:`SessionNotFound`.
 
-    Entered, the log is connected; left, its connections are gone and whoever waits returns. ``durable``: sessions
-    survive the process. ``shared``: several processes may work on it at once. A log that cannot be reached raises
-    :class:`LogUnavailable` from any method, with nothing stored; the caller may try again.
+    Within ``async with`` the log is connected; after it, its connections are closed and waiting calls have returned.
+    ``durable``: sessions survive the process. ``shared``: several processes may work on it at once. A log that cannot
+    be reached raises :class:`LogUnavailable` from any method, with nothing stored; the caller may try again.
 
     ``after`` is an event's id and means "what comes behind it"; ``offset`` is a place between two bytes of an upload.
     Waiting methods return early when there is something, and an empty answer when there was nothing for ``wait``
@@ -147,7 +147,7 @@ class SessionLog(AbstractAsyncContextManager["SessionLog"], Protocol):
     shared: bool
 
     async def create(self, session_id: str, config: SessionConfig, room: Room, max_backlog_bytes: int) -> str:
-        """Open a session if there is room, and say for which engine; check and creation are one atomic step.
+        """Open a session if there is room and return its engine; check and creation are one atomic step.
 
         ``max_backlog_bytes`` bounds the audio ahead of the recognizer. Raises :class:`TooManySessions`.
         """
@@ -186,8 +186,8 @@ class SessionLog(AbstractAsyncContextManager["SessionLog"], Protocol):
     async def claim(self, owner: str, engines: Collection[str], wait: float) -> Lease | None:
         """Take over a session that nobody recognises and whose checkpoint names one of ``engines``.
 
-        ``None`` when there was none for ``wait`` seconds. Cancelled, it has claimed nothing that would not become
-        free again when the lease runs out.
+        ``None`` when there was none for ``wait`` seconds. If the call is cancelled, a lease that it may have taken
+        runs out by itself.
         """
 
     async def renew(self, lease: Lease) -> None:

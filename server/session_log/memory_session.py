@@ -36,7 +36,7 @@ class Signal:
         self._waiting = set()
 
     async def wait(self, deadline: float) -> bool:
-        """Whether there is a change before ``deadline``, a time of the event loop; infinite: there will be."""
+        """Whether a change comes before ``deadline``, a time of the event loop, which may be infinite."""
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[bool] = loop.create_future()
         waiting = self._waiting
@@ -97,7 +97,7 @@ class MemorySession:
         self.ended_at: float | None = None
         self.readers = 0
 
-        self.audio = bytearray()  # of the upload from checkpoint.offset on; cheap to cut at the front
+        self.audio = bytearray()  # the upload from checkpoint.offset on; cheap to cut at the front
         self.end_offset = 0
         self.taken = 0
         self.head = b""
@@ -244,7 +244,7 @@ class MemorySession:
         self.wake_all()
 
     def _append_event(self, event: NewEvent) -> None:
-        """Whoever reads an interim's successor reads on to it, so the interim itself need not stay."""
+        """Append an event and drop the interim that it supersedes: a reader of that one reads on to this one."""
         if event.type in (EventType.TOKEN, EventType.FINAL):
             self._drop_interim()
         self.last_event_id += 1

@@ -21,7 +21,8 @@ from tests.support.servers import CLIENT, ROOT
 
 DOCUMENTED_URL = "http://localhost:8001"
 SHIM = ROOT / "tests" / "support" / "browser_shim.mjs"
-PATIENCE_SECONDS = 60
+EXAMPLE_SECONDS = 60
+"""How long an example may take."""
 
 
 def runnable(language: str) -> list[tuple[str, Block]]:
@@ -44,7 +45,7 @@ def output_of(command: list[str], server: str, folder: Path) -> str:
         "PYTHONUTF8": "1",
     }
     done = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, encoding="utf-8", timeout=PATIENCE_SECONDS
+        command, cwd=folder, env=environment, capture_output=True, encoding="utf-8", timeout=EXAMPLE_SECONDS
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -114,5 +115,5 @@ def test_a_page_example_works_in_a_browser(block: Block, korean_server: str, pag
         page.goto(f"{page_server}/page.html")
         page.set_input_files("input", ROOT / "samples" / "ko.wav")
         for expected in block.prints:
-            page.get_by_text(expected).first.wait_for(timeout=PATIENCE_SECONDS * 1000)
+            page.get_by_text(expected).first.wait_for(timeout=EXAMPLE_SECONDS * 1000)
         browser.close()

@@ -34,22 +34,22 @@ DEMUXERS: dict[str, Callable[[Source], Packets]] = {
     "AAC": demux_mpeg,
 }
 WARM_UP_SECONDS = 0.5
-"""After so long a decoder that began in the middle gives the same samples as one that began at the start."""
+"""Time after which a decoder that began in the middle gives the same samples as one that began at the start."""
 PLACE_SECONDS = 0.25
 MAX_PLACES = 4_096
 MAX_FAILURES = 50
-"""Packets in a row that can't be decoded."""
+"""Packets in a row that may fail before the audio counts as damaged."""
 MAX_CHANNELS = 8
 RATES = range(4_000, 192_001)
 FREE_BYTES = 16_777_216
 BYTES_PER_BYTE = 4_096
-"""Each byte of an upload may become so many bytes of PCM, and all of it ``FREE_BYTES``. A quarter of an hour of digital
-silence does; more is made to fill the memory."""
+"""Bytes of PCM that a byte of an upload may become, beside ``FREE_BYTES`` for all of it. A quarter of an hour of
+digital silence keeps to that; an upload that does not is made to fill the memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Point:
-    """``sample``: of the codec's own samples, the first that a decoder gives that begins at ``place``."""
+    """``sample``: number, in the codec's own rate, of the first sample from a decoder that begins at ``place``."""
 
     sample: int
     place: Place
@@ -136,7 +136,7 @@ class ContainerDecoder:
                     raise AudioError(f"The {self._container} audio is longer than its bytes can be.")
 
     def _decoded(self, packet: Packet) -> bytes:
-        if not packet.data:  # to a decoder that means the end
+        if not packet.data:  # an empty packet would tell a decoder that nothing follows
             return b""
         if packet.codec != self._codec or self._context is None:
             self._codec, self._context = packet.codec, self._open(packet.codec)

@@ -6,16 +6,16 @@ from dataclasses import dataclass
 from server.errors import AudioError
 
 MAX_TAKE_BYTES = 4_194_304
-"""Of one header or packet, which is held in memory until it is whole."""
+"""Most bytes of a header or a packet, which is held in memory until it is whole."""
 MAX_SKIP_BYTES = 67_108_864
-"""Of something that is passed over, such as a picture. More than that is a damaged size."""
+"""Most bytes of something that is passed over, such as a picture. A larger size is a damaged one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Codec:
     """What a packet is coded in. ``name`` and ``extradata`` are FFmpeg's.
 
-    ``rate`` in Hz and ``channels`` matter to those that don't say it themselves. ``skip`` samples come before the
+    ``rate`` (Hz) and ``channels`` are for codecs whose data does not tell them. ``skip`` samples come before the
     audio begins. ``lead_in``: the first packet that a decoder is fed gives no samples.
     """
 
@@ -37,7 +37,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Packet:
-    """``place``: where the demuxer can begin again so that this is the first packet; ``None``: nowhere."""
+    """Coded audio. ``place``: where the demuxer can begin again so that this is the first packet; ``None``: nowhere."""
 
     codec: Codec
     data: bytes
@@ -70,7 +70,7 @@ class Source:
         self._ended = True
 
     def take(self, size: int) -> Generator[None, None, bytes]:
-        """Exactly ``size`` bytes. Raises :class:`Ended`; :class:`AudioError` when that is too much to be true."""
+        """Exactly ``size`` bytes. Raises :class:`Ended`; :class:`AudioError` when no part can be that long."""
         if size > MAX_TAKE_BYTES:
             raise AudioError(f"The audio is damaged: a part of {size} bytes at byte {self.position}.")
         while len(self._bytes) < size:
@@ -108,14 +108,14 @@ class Source:
 
 
 def opus_codec(head: bytes, name: str) -> Codec:
-    """Of an ``OpusHead``. The decoder is told of no samples to skip: where it begins again there are none."""
+    """The codec that an ``OpusHead`` describes, without samples to skip: where decoding begins again there are none."""
     if len(head) < 19 or not head.startswith(b"OpusHead"):
         raise AudioError(f"The Opus header of the {name} audio is damaged.")
     return Codec("opus", head[:10] + b"\0\0" + head[12:], skip=int.from_bytes(head[10:12], "little"))
 
 
 def flac_codec(stream_info: bytes, name: str) -> Codec:
-    """Of the body of a STREAMINFO block."""
+    """The codec that the body of a STREAMINFO block describes."""
     if len(stream_info) < 34:
         raise AudioError(f"The FLAC header of the {name} audio is damaged.")
     return Codec("flac", stream_info[:34])

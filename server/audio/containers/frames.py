@@ -10,7 +10,7 @@ from server.errors import AudioError
 PARSED_BYTES = 512
 """FFmpeg's parsers give about one frame a call, so they are fed less than a frame."""
 MAX_HELD_BYTES = 1_048_576
-"""Of a frame that has no end."""
+"""Most bytes that are held for a frame whose end does not come."""
 NO_TAG = b"ID3\4\0\0\0\0\0\0"
 """A tag with nothing in it, which says that MPEG frames follow."""
 STREAM_INFO = 0
@@ -97,7 +97,7 @@ def _frames(source: Source, codec: Codec, piece: bytes, prelude: bytes) -> Packe
     while True:
         held += piece
         for frame in _parsed(parser, piece):
-            at = held.find(frame)  # what was passed over as no frame lies before it
+            at = held.find(frame)  # what the parser took for no frame lies before it
             place = None if at < 0 else Place(source.position - len(held) + at, prelude)
             del held[: at + len(frame) if place else 0]
             yield Packet(codec, frame, place)

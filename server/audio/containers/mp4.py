@@ -16,9 +16,9 @@ Numbers = npt.NDArray[np.int64]
 MAX_SAMPLES = 1_000_000
 MAX_FRAGMENT_SAMPLES = 100_000
 MAX_EQUAL_SAMPLES = 1_000
-"""They take no bytes, so there may be any number."""
+"""Most samples of equal size: they take no bytes of an index, so a short one could tell of any number."""
 MAX_LENGTH_BYTES = 4
-"""Of a descriptor's length."""
+"""Bytes that the length of a descriptor may take."""
 REST_IS_AUDIO = b"\0\0\0\0mdat"
 """A box without an end."""
 DAMAGED = "The header of the MP4 audio is damaged."
@@ -30,7 +30,8 @@ MOOV_LAST = (
 
 @dataclass(frozen=True, slots=True)
 class Movie:
-    """The audio track that ``moov`` tells of. ``offsets`` and ``sizes`` of its samples, unless it is fragmented."""
+    """The audio track that ``moov`` tells of. ``offsets`` and ``sizes`` are those of its samples; empty if it is
+    fragmented."""
 
     track: int
     codec: Codec
@@ -49,7 +50,7 @@ class Sample:
 
 
 class _Samples:
-    """Those that are still to come, with a look at the next one."""
+    """The samples that are still to come; ``next`` is the first of them."""
 
     def __init__(self, samples: Iterable[Sample] = ()) -> None:
         self._later = iter(samples)
@@ -147,7 +148,7 @@ def _audio_movie(trak: bytes, moov: bytes) -> Movie:
 
 
 def _numbers(data: bytes, at: int, count: int, kind: str = ">u4") -> Numbers:
-    """Raises :class:`ValueError` when there are not as many."""
+    """Raises :class:`ValueError` when there are fewer than ``count``."""
     return np.frombuffer(data, kind, count, at).astype(np.int64) if count else np.zeros(0, np.int64)
 
 
@@ -196,7 +197,7 @@ def _codec(stsd: bytes) -> Codec:
 
 
 def _mpeg4_codec(esds: bytes) -> Codec:
-    """Of an elementary stream descriptor: AAC, or MP3 in MP4."""
+    """The codec that an elementary stream descriptor names: AAC, or MP3 in MP4."""
     found: dict[int, bytes] = {}
     at, end = 4, len(esds)
     while at < end:
@@ -208,7 +209,7 @@ def _mpeg4_codec(esds: bytes) -> Codec:
             if not byte & 0x80:
                 break
         found[tag] = esds[at : at + length]
-        at += {3: 3, 4: 13}.get(tag, length)  # those two have others inside
+        at += {3: 3, 4: 13}.get(tag, length)  # these two have other descriptors inside
     kind = found[4][0] if 4 in found else 0
     if kind in (0x69, 0x6B):
         return Codec("mp3")

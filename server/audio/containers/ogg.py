@@ -41,7 +41,7 @@ class _Stream:
         self._vorbis_headers: list[bytes] = []
         self._prelude = bytearray()
         self._part: bytearray | None = None
-        """Of a packet that goes on in the next page; ``None`` when there is none, or its beginning is unknown."""
+        """Beginning of a packet that goes on in the next page; ``None``: there is none, or it is unknown."""
 
     def add_to_prelude(self, page: bytes) -> None:
         if self._codec is None:

@@ -8,8 +8,8 @@ from server.errors import AudioError
 
 EBML, TRACKS, SIMPLE_BLOCK, BLOCK = 0x1A45DFA3, 0x1654AE6B, 0xA3, 0xA1
 OPENED = {0x18538067, 0x1F43B675, 0xA0}
-"""Segment, Cluster, BlockGroup: only their beginning is looked at, so one may begin anywhere between their children,
-and it does not matter whether they say how long they are (a live recording can't)."""
+"""Segment, Cluster, BlockGroup: only their beginning is looked at, so demuxing may begin anywhere between their
+children, and it does not matter whether they say how long they are (a live recording can't)."""
 
 TRACK_ENTRY, TRACK_NUMBER, TRACK_TYPE, CODEC_ID, CODEC_PRIVATE = 0xAE, 0xD7, 0x83, 0x86, 0x63A2
 CONTENT_ENCODINGS, AUDIO, SAMPLING_FREQUENCY, CHANNELS = 0x6D80, 0xE1, 0xB5, 0x9F
@@ -50,7 +50,7 @@ def _header(source: Source) -> Generator[None, None, tuple[int, int | None, byte
 
 
 def _number(source: Source) -> Generator[None, None, bytes]:
-    """The bytes of a number of variable length: as many zero bits as it begins with, so many bytes follow the first."""
+    """The bytes of a number of variable length: its zero bits at the front tell how many bytes follow the first."""
     start = source.position
     first = yield from source.take(1)
     if first == b"\0":
