@@ -1,0 +1,123 @@
+"""Whether words stand for all the speech of an utterance, and where they do not. Pure."""
+
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from server.models import Word
+
+MISSING_SECONDS = 0.8
+"""Seconds of speech that no word stands for, from which on something was left out. Breath and word times that are a
+little off stay below."""
+JOINED_SECONDS = 0.1
+"""Silence that does not end a stretch of speech."""
+WORD_END_SECONDS = 0.4
+"""Seconds by which the end of a word, or its beginning, may be off."""
+WORD_SECONDS = 0.5
+"""Seconds that any word may last, and those of its letters besides."""
+LETTER_SECONDS = {"HANGUL": 0.35, "CJK": 0.4, "DIGIT": 0.5, "HIRAGANA": 0.25, "KATAKANA": 0.25}
+OTHER_LETTER_SECONDS = 0.15
+
+Stretch = tuple[float, float]
+"""Start and end, seconds on the session's audio clock."""
+
+
+@dataclass(slots=True)
+class Spoken:
+    """The stretches of an utterance in which somebody speaks, in order."""
+
+    stretches: list[Stretch] = field(default_factory=list)
+
+    def add(self, start: float, end: float) -> None:
+        """Speech goes on, or begins again."""
+        if self.stretches and start - self.stretches[-1][1] <= JOINED_SECONDS:
+            start = self.stretches.pop()[0]
+        self.stretches.append((start, end))
+
+    def within(self, start: float, end: float) -> float:
+        """Seconds of speech between two times."""
+        return sum(max(0.0, min(end, until) - max(start, since)) for since, until in self.stretches)
+
+    def total(self) -> float:
+        return sum(until - since for since, until in self.stretches)
+
+    def trimmed(self, start: float, end: float) -> Stretch:
+        """Two times moved to the pause beside them: what begins just before a pause was said before."""
+        for since, until in self.stretches:
+            if since <= start < until <= start + WORD_END_SECONDS:
+                start = until
+            elif end - WORD_END_SECONDS <= since < end <= until:
+                end = since
+        inside = [
+            (max(since, start), min(until, end)) for since, until in self.stretches if since < end and until > start
+        ]
+        return (inside[0][0], inside[-1][1]) if inside else (start, end)
+
+    def with_silence(self, start: float, end: float, most: float) -> Stretch:
+        """Two times moved outwards by up to ``most`` seconds in which nobody speaks."""
+        before = [until for since, until in self.stretches if since < start]
+        behind = [since for since, until in self.stretches if until > end]
+        earliest = min(start, max(before, default=start - most))
+        latest = max(end, min(behind, default=end + most))
+        return max(start - most, earliest), min(end + most, latest)
+
+    def pause(self, start: float, end: float) -> float | None:
+        """The middle of the longest silence between two times; ``None``: there is none."""
+        silences = [
+            (max(until, start), min(since, end))
+            for (_, until), (since, _) in pairwise(self.stretches)
+            if start < until and since < end
+        ]
+        if not silences:
+            return None
+        since, until = max(silences, key=lambda silence: silence[1] - silence[0])
+        return (since + until) / 2
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Speech between two times that is not in the words: of these, ``first`` to before ``last`` lie in it.
+
+    A word that lasts too long lies in its gap: what was left out is somewhere around it.
+    """
+
+    start: float
+    end: float
+    seconds: float
+    first: int
+    last: int
+
+
+def gaps(spoken: Spoken, words: Sequence[Word], start: float, end: float) -> list[Gap]:
+    """What the words of an utterance from ``start`` to ``end`` leave out, in order."""
+    found = []
+    reached = start
+    for number, word in enumerate(words):
+        found.append(_gap(spoken, reached, word.start, 0.0, number, number))
+        found.append(_gap(spoken, word.start, word.end, longest(word.word), number, number + 1))
+        reached = max(reached, word.end)
+    found.append(_gap(spoken, reached, end, 0.0, len(words), len(words)))
+    return [gap for gap in found if gap.seconds >= MISSING_SECONDS]
+
+
+def _gap(spoken: Spoken, start: float, end: float, accounted: float, first: int, last: int) -> Gap:
+    return Gap(start, end, spoken.within(start, end) - accounted, first, last)
+
+
+def longest(word: str) -> float:
+    """Seconds that nobody takes longer for, who says the word slowly."""
+    return WORD_SECONDS + sum(map(_letter_seconds, word))
+
+
+def _letter_seconds(letter: str) -> float:
+    if not letter.isalnum():
+        return 0.0
+    if letter.isdigit():
+        return LETTER_SECONDS["DIGIT"]
+    return LETTER_SECONDS.get(unicodedata.name(letter, "").split(" ")[0], OTHER_LETTER_SECONDS)
+
+
+def between(words: Iterable[Word], start: float, end: float) -> tuple[Word, ...]:
+    """The words whose middle lies between two times."""
+    return tuple(word for word in words if start <= (word.start + word.end) / 2 < end)
