@@ -114,9 +114,10 @@ def report(run: Run, recordings: Sequence[Recording], measured: Measured) -> Non
     language = run.config.language
     name, rate = error_rate(language, [each.transcript for each in recordings], measured.texts)
     cost = measured.cpu_seconds / measured.audio_seconds
+    amount = f"{len(recordings)} recordings, {measured.audio_seconds:.0f} s"
     print(
         f"{language:5} {run.name:24} {name} {rate * 100:5.1f} %   {cost:.3f} CPU s per second"
-        f"   ({len(recordings)} recordings, {measured.audio_seconds:.0f} s, {measured.uncovered_seconds:.1f} s uncovered)",
+        f"   ({amount}, {measured.uncovered_seconds:.1f} s uncovered)",
         flush=True,
     )
 

@@ -75,6 +75,11 @@ def sounds(text: str) -> str:
     return "".join(letter for letter in unicodedata.normalize("NFD", text.lower()) if letter.isalnum())
 
 
+def alike(text: str, other: str) -> float:
+    """Share of common sounds, from 0 to 1."""
+    return float(Levenshtein.normalized_similarity(sounds(text), sounds(other)))
+
+
 def is_broken(text: str) -> bool:
     """Whether a text holds half a character, or a word that begins in Hangul and goes on in small Latin letters."""
     if HALF_A_CHARACTER in text:

@@ -9,7 +9,7 @@ from difflib import SequenceMatcher
 
 from rapidfuzz.distance import Levenshtein
 
-from server.engines.local.choice import sounds
+from server.engines.local.choice import alike, sounds
 
 ALIKE = 0.5
 """Share of common sounds from which on a word of the first pass may be what the second heard."""
@@ -50,20 +50,22 @@ def _with_words_of_first(words: list[str], first: str) -> Iterator[str]:
             old, new = words[start:end], [each for each in heard[start:end] if each]
             if not new or "".join(new) == "".join(map(_letters, old)):
                 continue
-            if Levenshtein.normalized_similarity(sounds("".join(new)), sounds("".join(old))) >= ALIKE:
+            if alike("".join(new), "".join(old)) >= ALIKE:
                 new[-1] += _mark(old[-1])
                 yield " ".join([*words[:start], *new, *words[end:]])
 
 
 def shares(words: Sequence[str], first: str) -> list[str]:
     """What the first pass heard in the place of each word, syllable by syllable; without spaces."""
+    found = [""] * len(words)
     letters = [(sound, number) for number, word in enumerate(words) for sound in sounds(word)]
+    if not letters:
+        return found
     syllables = [letter for letter in first if letter.isalnum()]
     heard = [(sound, number) for number, syllable in enumerate(syllables) for sound in sounds(syllable)]
     votes: list[Counter[int]] = [Counter() for _ in syllables]
     for sound, at in _places([each for each, _ in heard], [each for each, _ in letters]):
         votes[heard[sound][1]][letters[at][1]] += 1
-    found = [""] * len(words)
     word = 0
     for syllable, vote in zip(syllables, votes, strict=True):
         word = max(word, vote.most_common(1)[0][0]) if vote else word
@@ -76,8 +78,7 @@ def _places(heard: Sequence[str], letters: Sequence[str]) -> Iterator[tuple[int,
     for step in Levenshtein.opcodes(letters, heard):
         for offset in range(step.dest_end - step.dest_start):
             at = step.src_start if step.tag == "insert" else step.src_start + offset
-            if letters:
-                yield step.dest_start + offset, min(at, len(letters) - 1)
+            yield step.dest_start + offset, min(at, len(letters) - 1)
 
 
 def _letters(word: str) -> str:
