@@ -26,10 +26,11 @@ def recognition_events(
             return [new_event(EventType.TOKEN, _hypothesis(recognition, config, engine))]
         case Final() if recognition.text:
             through = {"through": _time(recognition.through)}
-            return [new_event(EventType.FINAL, _hypothesis(recognition, config, engine) | through | mark)]
+            data = _hypothesis(recognition, config, engine) | through | _uncovered(recognition) | mark
+            return [new_event(EventType.FINAL, data)]
         case Final() if mark:
             end = {"end": _time(recognition.end), "through": _time(recognition.through)}
-            return [new_event(EventType.SPEECH_END, end | mark)]
+            return [new_event(EventType.SPEECH_END, end | _uncovered(recognition) | mark)]
         case SpeechStarted():
             return [new_event(EventType.SPEECH_START, {"start": _time(recognition.start)})]
         case SpeechEnded():
@@ -63,6 +64,12 @@ def _hypothesis(recognition: Interim | Final, config: SessionConfig, engine: str
         "language": recognition.language or config.language,
         "engine": engine,
     }
+
+
+def _uncovered(final: Final) -> dict[str, float]:
+    """Absent where everything was read."""
+    seconds = _time(final.uncovered)
+    return {"uncovered": seconds} if seconds > 0 else {}
 
 
 def _word(word: Word) -> dict[str, Any]:

@@ -123,6 +123,7 @@ class SegmentResponse(BaseModel):
     language: str
     engine: str
     words: list[WordResponse] = []
+    uncovered: float | None = Field(None, description="Seconds of speech in it that could not be read.")
 
 
 class TranscriptResponse(BaseModel):
@@ -189,7 +190,8 @@ class Final:
 
     ``through`` is the time up to which this final accounts for the audio: recognition can resume there. A final
     without text only says that there is nothing to recognise before ``through``. ``flushed``: it answers a flush,
-    with all that was said before, also if that is nothing.
+    with all that was said before, also if that is nothing. ``uncovered``: seconds in which somebody spoke, but what was
+    said could not be read.
     """
 
     text: str
@@ -200,6 +202,7 @@ class Final:
     words: tuple[Word, ...] = ()
     language: str | None = None
     flushed: bool = False
+    uncovered: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,9 @@ class Metrics:
         self._tallies = _Tallies()
         registry.register(self._tallies)
         self._failures = Counter("stt_engine_failures", "Recognizers that failed.", ["engine"], registry=registry)
+        self._uncovered = Counter(
+            "stt_uncovered_seconds", "Seconds of speech that could not be read.", ["engine"], registry=registry
+        )
 
         self._sent = Summary(
             "stt_session_sent_seconds", "Seconds of a session's audio sent to a service.", ["engine"], registry=registry
@@ -85,6 +88,9 @@ class Metrics:
 
     def engine_failed(self, engine: str) -> None:
         self._failures.labels(engine).inc()
+
+    def speech_uncovered(self, engine: str, seconds: float) -> None:
+        self._uncovered.labels(engine).inc(seconds)
 
     def engine_used(self, engine: str, sent_seconds: float, connected_seconds: float) -> None:
         """What one session has cost at a service that is paid for."""

@@ -171,6 +171,10 @@ class SessionRecognition:
     def count_audio(self, seconds: float) -> None:
         self._metrics.audio_recognised(seconds)
 
+    def count_uncovered(self, seconds: float) -> None:
+        if seconds > 0:
+            self._metrics.speech_uncovered(self.engine, seconds)
+
     def count_cost(self, usage: Usage) -> None:
         self._costs.setdefault(self.engine, Usage()).add(usage)
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from server.engines.base import BYTES_PER_SECOND
-from server.engines.local.transcription import Transcription
+from server.engines.local.transcription import Heard, Hypothesis
 from server.models import Final, Recognition, SessionConfig, SpeechEnded, SpeechStarted
 from tests.support.local_engine import (
     GAP,
@@ -31,8 +31,8 @@ def engine() -> SharedEngine:
 class Phantom(StandIn):
     """Hears in everything what nobody said."""
 
-    def transcribe(self, pcm: bytes, language: str | None, **options: Any) -> Transcription:
-        return Transcription("시청해 주셔서 감사합니다.", "ko", -1.5, 0.9)
+    def hear(self, pcm: bytes, language: str | None, **options: Any) -> Heard:
+        return Heard((Hypothesis("시청해 주셔서 감사합니다.", -1.5),), "ko", 0.9)
 
 
 async def flushed(engine: SharedEngine, *parts: bytes, start: float = 0.0, **config: Any) -> list[Recognition]:

@@ -1,15 +1,16 @@
 """What becomes the final of an utterance, from what its two passes heard."""
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from server.engines.local.transcription import Transcription
-from server.engines.local.two_pass import TRUSTED_FIRST_PASS, choose
+from server.engines.local.two_pass import choose
 from server.engines.speech.endpointing import PAUSE_SECONDS, Ended, Started
-from server.models import Final, SessionConfig, Word
+from server.models import Final, Interim, SessionConfig, Word
 
 STARTED = Started(start=10.0, audio_start=9.7)
 ENDED = Ended(end=12.0, through=12.4)
@@ -36,25 +37,48 @@ def test_the_second_pass_wins(first: Final | None) -> None:
     assert [word.word for word in final.words] == ["그는,", "걸어갔다."]
 
 
-def test_a_sure_first_pass_stands_in_for_a_second_that_made_something_up() -> None:
-    first = first_pass("길 한 옆으로 걸어갔다", TRUSTED_FIRST_PASS)
+@pytest.mark.parametrize("confidence", [0.9, 0.2, None])
+def test_the_first_pass_stands_in_for_a_second_that_made_something_up(confidence: float | None) -> None:
+    """However unsure it is: its tokens have been read."""
+    first = first_pass("길 한 옆으로 걸어갔다", confidence)
     assert choose(heard("시청해 주셔서 감사합니다."), first, STARTED, ENDED, CONFIG) is first
     assert choose(heard(""), first, STARTED, ENDED, CONFIG) is first
 
 
-@pytest.mark.parametrize(
-    "first",
-    [
-        None,
-        first_pass("", None),
-        first_pass("", 1.0),
-        first_pass("음", TRUSTED_FIRST_PASS - 0.01),
-        first_pass("음", None),
-    ],
-)
+@pytest.mark.parametrize("first", [None, first_pass("", None), first_pass("", 1.0)])
 def test_else_there_is_a_final_without_text_that_accounts_for_the_audio(first: Final | None) -> None:
     assert choose(heard(""), first, STARTED, ENDED, CONFIG) == NOTHING
     assert choose(heard("시청해 주셔서 감사합니다."), first, STARTED, ENDED, CONFIG) == NOTHING
+
+
+@pytest.mark.parametrize(
+    ("text", "first", "sure", "unsure", "wins"),
+    [
+        ("안녕히 계세요.", "지내죠", 0.9, 0.34, "first"),  # a greeting nobody said
+        ("안녕히 계세요.", "지내죠", 0.7, 0.34, "second"),
+        ("안녕히 계세요.", "지내죠", 0.9, 0.6, "second"),
+        ("지내지요.", "지내죠", 0.9, 0.34, "second"),  # both heard the same
+    ],
+)
+def test_a_sure_first_pass_wins_over_a_second_that_guessed_something_else(
+    text: str, first: str, sure: float, unsure: float, wins: str
+) -> None:
+    guessed = heard(text, (Word(text, 10.0, 11.0, unsure),), -0.5)
+    final = choose(guessed, first_pass(first, sure), STARTED, ENDED, CONFIG)
+    assert final.text == {"first": first, "second": text}[wins]
+
+
+def test_what_was_shown_last_is_not_taken_back_in_silence() -> None:
+    shown = Interim("Hello there", 10.0, 11.0, 0.4, (), "en")
+    final = choose(replace(heard(""), uncovered=1.5), None, STARTED, ENDED, CONFIG, shown)
+    assert (final.text, final.confidence, final.language) == ("Hello there", 0.4, "en")
+    assert (final.start, final.end, final.through) == (STARTED.start, ENDED.end, ENDED.through)
+    assert final.uncovered == 1.5
+
+
+@pytest.mark.parametrize("text", ["", "그는, 걸어갔다."])
+def test_what_could_not_be_read_is_told(text: str) -> None:
+    assert choose(replace(heard(text), uncovered=1.5), None, STARTED, ENDED, CONFIG).uncovered == 1.5
 
 
 def test_words_lie_where_somebody_spoke() -> None:

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from server.engines.base import BYTES_PER_SECOND
+from server.engines.local.choice import best
 from server.engines.local.phantom import agreement
-from server.engines.local.transcription import Transcription
+from server.engines.local.transcription import Heard, Hypothesis
 from server.engines.local.whisper import (
     FINAL_BEAM,
     FULL_WINDOW_SECONDS,
@@ -90,9 +91,9 @@ def test_a_short_window_hears_the_same_english_as_the_full_one(whisper: Whisper,
 def windows_used(whisper: Whisper, monkeypatch: pytest.MonkeyPatch, looped: dict[float, bool]) -> list[float]:
     used: list[float] = []
 
-    def decode(pcm: bytes, window: float, *_: object) -> Transcription:
+    def decode(pcm: bytes, window: float, *_: object) -> Heard:
         used.append(window)
-        return Transcription(f"{window:g}", "ko", -0.1, 0.0, looped[window])
+        return Heard((Hypothesis(f"{window:g}", -0.1, looped=looped[window]),), "ko", 0.0)
 
     monkeypatch.setattr(whisper, "_decode", decode)
     return used
@@ -118,10 +119,26 @@ def test_what_loops_in_the_short_window_is_done_again_in_the_full_one(
     expected: list[float],
 ) -> None:
     used = windows_used(whisper, monkeypatch, looped)
-    found = whisper.transcribe(silence(seconds), "ko", beam=beam)
+    (found,) = whisper.hear(silence(seconds), "ko", beam=beam).hypotheses
     assert used == expected
     assert found.text == f"{expected[-1]:g}"
     assert found.looped is looped[expected[-1]]
+
+
+def test_a_circle_in_the_beam_is_no_matter_if_something_else_is_likelier(
+    whisper: Whisper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    once = Hypothesis("어디예요?", -0.4, (1, 2))
+    again = Hypothesis("어디예요? 어디예요?", -0.35, (1, 2, 1, 2), looped=True)
+    windows: list[float] = []
+
+    def decode(pcm: bytes, window: float, *_: object) -> Heard:
+        windows.append(window)
+        return Heard((again, once), "ko", 0.0)
+
+    monkeypatch.setattr(whisper, "_decode", decode)
+    assert best(whisper.hear(silence(1.0), "ko").hypotheses) is once
+    assert windows == [SHORT]
 
 
 @pytest.mark.parametrize(
@@ -137,18 +154,16 @@ def test_what_loops_in_the_short_window_is_done_again_in_the_full_one(
         (f"And then {QUILTER}. {QUILTER}. The end", True),
         ("감사합니다 감사합니다", True),  # for the full window to decide
         ("하하" * 60, True),
+        ("1,2,1,2,1", True),
+        ("1, 2, 3, 4, 4, 4, 4, 4", True),
+        ("010-1234-5678", False),
+        ("1,000,000원", False),
+        ("1, 2, 3, 4, 5", False),
         ("가 나 다 라 마 바 사 " * 12, True),
     ],
 )
 def test_text_that_goes_round_in_a_circle_is_noticed(text: str, repeats: bool) -> None:
     assert repeats_itself(text) is repeats
-
-
-@pytest.mark.speech
-def test_what_is_really_said_twice_is_no_loop(whisper: Whisper, quilter: bytes) -> None:
-    found = whisper.transcribe(quilter + silence(0.2) + quilter, "en")
-    assert agreement(found.text, f"{QUILTER} {QUILTER}") > 0.97
-    assert not found.looped
 
 
 def test_a_keyword_gives_a_term_its_spelling(whisper: Whisper, korean_pcm: bytes) -> None:

@@ -65,6 +65,15 @@ def test_a_confidence_is_never_rounded_to_none_at_all() -> None:
     assert 0 < json.loads(event)["data"]["confidence"] < 0.001
 
 
+def test_speech_that_could_not_be_read_is_told_only_where_there_is_some() -> None:
+    (event,) = events_of(Final("네", 0.5, 1.25, 1.5, uncovered=2.34567))
+    assert json.loads(event)["data"]["uncovered"] == 2.346
+    (event,) = events_of(Final("네", 0.5, 1.25, 1.5, uncovered=0.0001))
+    assert "uncovered" not in event
+    (event,) = events_of(Final("", 1.5, 1.5, 1.5, uncovered=2.0), flushed=64)
+    assert json.loads(event)["data"] == {"end": 1.5, "through": 1.5, "uncovered": 2.0, "flushed": 64}
+
+
 def test_a_language_that_was_detected_goes_before_the_one_that_was_asked_for() -> None:
     (event,) = events_of(Final("ja", 0.5, 1.25, 1.5, language="de"), SessionConfig(language="multi"))
     assert '"language":"de"' in event

@@ -11,8 +11,9 @@ from typing import Any, cast
 import numpy as np
 
 from server.engines.base import BYTES_PER_SECOND, SAMPLE_RATE, Capabilities
+from server.engines.local.alignment import Alignment
 from server.engines.local.recognizer import LocalRecognizer, Models
-from server.engines.local.transcription import Transcription
+from server.engines.local.transcription import Heard, Transcription
 from server.engines.local.whisper import Whisper
 from server.engines.local.workers import Workers
 from server.models import Final, Recognition, SessionConfig
@@ -77,9 +78,19 @@ class StandIn:
     def before(self) -> None:
         """On the recognition thread."""
 
+    def hear(self, pcm: bytes, language: str | None, **options: Any) -> Heard:
+        self.before()
+        return self._whisper.hear(pcm, language, **options)
+
     def transcribe(self, pcm: bytes, language: str | None, **options: Any) -> Transcription:
         self.before()
         return self._whisper.transcribe(pcm, language, **options)
+
+    def align(self, heard: Heard, tokens: tuple[int, ...], start: float) -> Alignment:
+        return self._whisper.align(heard, tokens, start)
+
+    def tokens(self, text: str, language: str) -> tuple[int, ...]:
+        return self._whisper.tokens(text, language)
 
 
 async def recognise(

@@ -12,7 +12,9 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from server.engines.base import BYTES_PER_SECOND, Capabilities
+from server.engines.local.coverage import Spoken
 from server.engines.local.recognizer import LocalRecognizer, Models
+from server.engines.local.second_pass import SecondPass, Speech
 from server.engines.local.settings import LocalSettings
 from server.engines.local.vosk import LANGUAGE, Vosk, VoskUtterance, warm_up_speech
 from server.engines.local.whisper import Whisper
@@ -84,6 +86,9 @@ class LocalEngine:
         assert self._models is not None
         pcm = warm_up_speech()
         seconds = len(pcm) / BYTES_PER_SECOND
+        second = SecondPass(
+            self._models.whisper, LANGUAGE, (), self._models.vosk.spacing.likelihood, self._models.weights
+        )
         costs = []
         for _ in range(TRIALS):
             # Whisper computes on threads of its own, so the clock of the process it is
@@ -91,7 +96,7 @@ class LocalEngine:
             first = VoskUtterance(self._models.vosk, Started(0.0, 0.0), smart_format=True)
             for start in range(0, len(pcm), BYTES_PER_SECOND // 10):
                 first.accept(pcm[start : start + BYTES_PER_SECOND // 10])
-            first.finish(Ended(seconds, seconds))
-            self._models.whisper.transcribe(pcm, LANGUAGE)
+            words = first.finish(Ended(seconds, seconds)).words
+            second.read(second.hear(pcm, 0.0), Speech(pcm, 0.0, Spoken()), words)
             costs.append((time.process_time() - began) / seconds)
         return min(costs)

@@ -24,6 +24,10 @@ class KoreanSpacing:
         self._kiwi = Kiwi(num_workers=1)
         self._kiwi.space("띄어쓰기", reset_whitespace=True)  # loads the spacing model now rather than mid-sentence
 
+    def likelihood(self, text: str) -> float:
+        """Log probability of a text by Kiwi's language model."""
+        return float(self._kiwi.analyze(text)[0][1]) if text else 0.0
+
     def words(self, morphemes: Sequence[Word]) -> list[Word]:
         """Join morphemes into the words that are written together; times and confidences are joined as well."""
         morphemes = [_renamed(each, plain(each.word)) for each in morphemes]

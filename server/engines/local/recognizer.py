@@ -11,8 +11,11 @@ from typing import Self, TypeVar
 
 from server.engines.base import BYTES_PER_SECOND, SAMPLE_RATE
 from server.engines.local.agreement import LocalAgreement
+from server.engines.local.choice import Weights
+from server.engines.local.coverage import Spoken
 from server.engines.local.phantom import is_phantom
-from server.engines.local.transcription import Transcription
+from server.engines.local.second_pass import Reading, SecondPass
+from server.engines.local.second_pass import Speech as SpokenAudio
 from server.engines.local.two_pass import choose
 from server.engines.local.vosk import LANGUAGE as VOSK_LANGUAGE
 from server.engines.local.vosk import Vosk, VoskUtterance
@@ -53,6 +56,7 @@ class Models:
     vad: VoiceActivityDetector
     vosk: Vosk
     whisper: Whisper
+    weights: Weights = Weights()
 
 
 @dataclass(slots=True)
@@ -64,10 +68,18 @@ class Utterance:
     audio: bytearray = field(default_factory=bytearray)
     heard: LocalAgreement = field(default_factory=LocalAgreement)
     decoded_bytes: int = 0
-    second: Future[Transcription] | None = None
+    spoken: Spoken = field(default_factory=Spoken)
+    shown: Interim | None = None
+    second: Future[Reading] | None = None
     second_at: float = -1.0
     second_priority: Priority = Priority.INTERIM
     ended: bool = False
+
+    def take(self, speech: Speech) -> None:
+        start = self.started.audio_start + len(self.audio) / BYTES_PER_SECOND
+        self.audio += speech.pcm
+        if speech.spoken:
+            self.spoken.add(start, start + len(speech.pcm) / BYTES_PER_SECOND)
 
     def until(self, end: float) -> bytes:
         """The audio up to a little after the last speech: the same whether or not more silence has come since."""
@@ -117,6 +129,9 @@ class LocalRecognizer:
         self._language = None if language == "multi" else language
         self._vosk = language == VOSK_LANGUAGE
         self._whisper = not self._vosk or config.two_pass is not False
+        self._second = SecondPass(
+            models.whisper, self._language, config.keywords, models.vosk.spacing.likelihood, models.weights
+        )
         self._endpointer = Endpointer(
             models.vad.stream().probabilities,
             start=start,
@@ -193,7 +208,7 @@ class LocalRecognizer:
             case Quiet():
                 yield Final("", segment.through, segment.through, segment.through, flushed=flushed)
             case Speech() if utterance is not None:
-                yield from self._accept(utterance, segment.pcm)
+                yield from self._accept(utterance, segment)
             case Paused() if utterance is not None and self._whisper:
                 yield _Paused(utterance, segment.end)
             case Ended() if utterance is not None:
@@ -211,10 +226,10 @@ class LocalRecognizer:
         first = VoskUtterance(self._models.vosk, started, smart_format=config.smart_format, keywords=config.keywords)
         return Utterance(started, first)
 
-    def _accept(self, utterance: Utterance, pcm: bytes) -> Iterator[Step]:
-        utterance.audio += pcm
+    def _accept(self, utterance: Utterance, speech: Speech) -> Iterator[Step]:
+        utterance.take(speech)
         if utterance.first:
-            interim = utterance.first.accept(pcm)
+            interim = utterance.first.accept(speech.pcm)
             if interim is not None:
                 yield interim
         elif len(utterance.audio) - utterance.decoded_bytes >= INTERIM_SECONDS * BYTES_PER_SECOND:
@@ -294,18 +309,17 @@ class LocalRecognizer:
         second = self._second_pass(step.utterance, step.ended.end, Priority.FINAL)
         await self._publish(self._tasks.create_task(self._final(second, step)))
 
-    async def _final(self, second: Future[Transcription], step: _Ended) -> Final | EngineError:
+    async def _final(self, second: Future[Reading], step: _Ended) -> Final | EngineError:
         try:
-            found = await self._result(second)
+            reading = await self._result(second)
+            return await self._result(self._workers.submit(Priority.FINAL, lambda: self._read(reading, step)))
         except EngineError as exc:
             self._error = self._error or exc
             return exc
         finally:
             self._open_finals.release()
-        final = choose(found, step.first, step.utterance.started, step.ended, self._config)
-        return replace(final, flushed=step.flushed)
 
-    def _second_pass(self, utterance: Utterance, end: float, priority: Priority) -> Future[Transcription]:
+    def _second_pass(self, utterance: Utterance, end: float, priority: Priority) -> Future[Reading]:
         """Have the utterance decoded up to ``end``. A pass that a pause began serves for the end, if it was the end."""
         under_way = utterance.second
         if under_way is not None:
@@ -313,12 +327,18 @@ class LocalRecognizer:
             if keeps_its_place or (not under_way.cancel() and utterance.second_at == end):
                 return under_way
         audio, start = utterance.until(end), utterance.started.audio_start
+        guess = utterance.first.newest if utterance.first else None
         utterance.second_at, utterance.second_priority = end, priority
-        utterance.second = self._workers.submit(priority, lambda: self._transcribe(audio, start))
+        utterance.second = self._workers.submit(priority, lambda: self._second.hear(audio, start, guess))
         return utterance.second
 
-    def _transcribe(self, audio: bytes, start: float) -> Transcription:
-        return self._models.whisper.transcribe(audio, self._language, start=start, keywords=self._config.keywords)
+    def _read(self, reading: Reading, step: _Ended) -> Final:
+        """On a worker thread: the final, now that the first pass is known."""
+        utterance, first = step.utterance, step.first
+        speech = SpokenAudio(utterance.until(step.ended.end), utterance.started.audio_start, utterance.spoken)
+        found = self._second.read(reading, speech, None if first is None else first.words)
+        final = choose(found, first, utterance.started, step.ended, self._config, utterance.shown)
+        return replace(final, flushed=step.flushed)
 
     def _ask_for_interim(self, utterance: Utterance) -> None:
         """Have an interim made: one at a time, and none while others wait for their finals."""
@@ -343,4 +363,5 @@ class LocalRecognizer:
         if not utterance.ended and not is_phantom(found, None):
             text = utterance.heard.accept(found)
             end = utterance.started.audio_start + len(audio) / BYTES_PER_SECOND
-            await self._publish(Interim(text, start, end, found.confidence, (), found.language))
+            utterance.shown = Interim(text, start, end, found.confidence, (), found.language)
+            await self._publish(utterance.shown)

@@ -185,6 +185,11 @@ class VoskUtterance:
         words = self._readable([Word(each, self._start, end) for each in heard.split()])
         return Interim(_text(words), self._start, end, language=LANGUAGE)
 
+    @property
+    def newest(self) -> str:
+        """The text of the newest interim."""
+        return self._newest
+
     def finish(self, ended: Ended) -> Final:
         assert self._lent is not None
         self._lent.feed(bytes(self._audio[self._fed :]))

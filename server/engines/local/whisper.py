@@ -5,6 +5,7 @@ takes shorter ones; what they get wrong is that the decoder may start over and s
 repeats itself is done again with the full window.
 """
 
+import re
 import zlib
 from collections.abc import Sequence
 from typing import Any
@@ -13,23 +14,27 @@ import ctranslate2
 import numpy as np
 from faster_whisper import WhisperModel
 from faster_whisper.tokenizer import Tokenizer
-from faster_whisper.transcribe import merge_punctuations
 
 from server.engines.base import BYTES_PER_SECOND, SAMPLE_RATE
+from server.engines.local.alignment import Alignment, aligned
+from server.engines.local.choice import best, likelihood
 from server.engines.local.settings import LocalSettings
-from server.engines.local.transcription import Transcription
+from server.engines.local.transcription import Heard, Hypothesis, Transcription, transcription
 from server.engines.local.weights import whisper_model
 from server.errors import EngineError
-from server.models import Word
 
 FULL_WINDOW_SECONDS = 30.0
 SHORTEST_WINDOW_SECONDS = 9.0
 SILENCE_SECONDS = 2.0
 """Silence after the utterance inside the window: without it the decoder does not find the end."""
-FINAL_BEAM = 4
+FINAL_BEAM = 8
 COMPRESSION_LIMIT = 2.4
 """Text that zlib shrinks more than this is a loop (the limit of Whisper's own decoding)."""
 REPEATED_LETTERS = 5
+MOST_REPEATS = 3
+"""Times that a circle may be gone round where its beginning, in the same beam, is believed."""
+FEWEST_NUMBERS = 4
+"""Numbers of a count that may go round in a circle."""
 SHORTEST_SECONDS = 0.05
 """Audio that is shorter holds no word, and faster-whisper can't align it."""
 TOKENS_PER_SECOND = 16
@@ -37,8 +42,7 @@ FIRST_TOKENS = 40
 """Tokens that a text may have beyond ``TOKENS_PER_SECOND``. Nobody speaks faster: Korean takes two or three tokens a
 syllable."""
 PROMPT_TOKENS = 200
-PREPENDED = "\"'“¿([{-"
-APPENDED = "\"'.。,，!！?？:：”)]}、"
+NOTHING = Hypothesis("", 0.0)
 
 
 class Whisper:
@@ -65,76 +69,71 @@ class Whisper:
     def languages(self) -> frozenset[str]:
         return frozenset(self._tokenizers)
 
-    def transcribe(
+    def hear(
         self,
         pcm: bytes,
         language: str | None,
         *,
-        start: float = 0.0,
         keywords: Sequence[str] = (),
         beam: int = FINAL_BEAM,
-        word_times: bool = True,
         shortest_window: float = SHORTEST_WINDOW_SECONDS,
-    ) -> Transcription:
-        """The text of ``pcm``, whose first sample is at ``start`` seconds. ``language`` ``None``: find it out."""
+    ) -> Heard:
+        """The texts that ``pcm`` may hold, the likeliest first. ``language`` ``None``: find it out."""
         seconds = len(pcm) / BYTES_PER_SECOND
         if seconds < SHORTEST_SECONDS:
-            return Transcription("", language or "", 0.0, 1.0)
+            return Heard((NOTHING,), language or "", 1.0)
         short = min(FULL_WINDOW_SECONDS, max(shortest_window, seconds + SILENCE_SECONDS))
-        found = self._decode(pcm, short, language, start, keywords, beam, word_times)
-        if found.looped and short < FULL_WINDOW_SECONDS and beam == FINAL_BEAM:
-            found = self._decode(pcm, FULL_WINDOW_SECONDS, language, start, keywords, beam, word_times)
-        return found
+        heard = self._decode(pcm, short, language, keywords, beam)
+        if goes_round(heard.hypotheses) and short < FULL_WINDOW_SECONDS and beam > 1:
+            heard = self._decode(pcm, FULL_WINDOW_SECONDS, language, keywords, beam)
+        return heard
 
-    def _decode(
-        self,
-        pcm: bytes,
-        window: float,
-        language: str | None,
-        start: float,
-        keywords: Sequence[str],
-        beam: int,
-        word_times: bool,
+    def transcribe(
+        self, pcm: bytes, language: str | None, *, start: float = 0.0, word_times: bool = True, **options: Any
     ) -> Transcription:
+        """The likeliest text of ``pcm``, whose first sample is at ``start`` seconds. ``options``: those of ``hear``."""
+        heard = self.hear(pcm, language, **options)
+        likeliest = best(heard.hypotheses)
+        words = self.align(heard, likeliest.tokens, start).words if word_times else ()
+        return transcription(heard, likeliest, words)
+
+    def align(self, heard: Heard, tokens: tuple[int, ...], start: float) -> Alignment:
+        """Where the words of a text lie in what was heard, and how likely they are."""
+        if not tokens:
+            return Alignment((), 0.0)
+        tokenizer = self._tokenizers[heard.language]
+        frames = max(1, heard.samples // self._model.feature_extractor.hop_length)
+        found = self._model.model.align(heard.encoded, tokenizer.sot_sequence, [list(tokens)], frames)[0]
+        return aligned(found, tokens, tokenizer, self._model.tokens_per_second, start)
+
+    def tokens(self, text: str, language: str) -> tuple[int, ...]:
+        """The tokens of a text that is written with spaces."""
+        return tuple(self._tokenizers[language].encode(f" {text}"))
+
+    def _decode(self, pcm: bytes, window: float, language: str | None, keywords: Sequence[str], beam: int) -> Heard:
         samples = np.frombuffer(pcm, "<i2")[: round(window * SAMPLE_RATE)].astype(np.float32) / 32768
         padded = np.pad(samples, (0, round(window * SAMPLE_RATE) - len(samples)))
         encoded = self._model.encode(self._model.feature_extractor(padded, padding=0))
         tokenizer = self._tokenizers[language or self._detect(encoded)]
         limit = FIRST_TOKENS + round(TOKENS_PER_SECOND * len(samples) / SAMPLE_RATE)
         prompt = [*_keyword_prompt(tokenizer, keywords), *tokenizer.sot_sequence, tokenizer.no_timestamps]
-        result = self._model.model.generate(
+        found = self._model.model.generate(
             encoded,
             [prompt],
             beam_size=beam,
+            num_hypotheses=beam,
             max_length=len(prompt) + limit,
             return_scores=True,
             return_no_speech_prob=True,
         )[0]
-        tokens = [token for token in result.sequences_ids[0] if token < tokenizer.eot]
-        text = tokenizer.decode(tokens).strip()
-        words = self._words(tokenizer, tokens, encoded, len(samples), start) if word_times and text else ()
         # the full window does not make the decoder start over: what it hears twice was said twice
-        circles = repeats_itself if window < FULL_WINDOW_SECONDS else shrinks_too_well
-        looped = len(tokens) >= limit or circles(text)
-        return Transcription(text, tokenizer.language_code, result.scores[0], result.no_speech_prob, looped, words)
-
-    def _words(
-        self, tokenizer: Tokenizer, tokens: list[int], encoded: Any, samples: int, start: float
-    ) -> tuple[Word, ...]:
-        """Word times by the decoder's attention (dynamic time warping)."""
-        frames = max(1, samples // self._model.feature_extractor.hop_length)
-        aligned = self._model.find_alignment(tokenizer, [tokens], encoded, frames)[0]
-        merge_punctuations(aligned, PREPENDED, APPENDED)
-        return tuple(
-            Word(
-                each["word"].strip(),
-                start + float(each["start"]),
-                start + float(each["end"]),
-                float(each["probability"]),
-            )
-            for each in aligned
-            if each["word"].strip()
-        )
+        circles = repeats_itself if window < FULL_WINDOW_SECONDS else says_the_same
+        hypotheses = []
+        for ids, score in zip(found.sequences_ids, found.scores, strict=True):
+            tokens = tuple(token for token in ids if token < tokenizer.eot)
+            text = tokenizer.decode(tokens).strip()
+            hypotheses.append(Hypothesis(text, score, tokens, len(tokens) >= limit or circles(text)))
+        return Heard(tuple(hypotheses), tokenizer.language_code, found.no_speech_prob, encoded, len(samples))
 
     def _detect(self, encoded: Any) -> str:
         likely: list[tuple[str, float]] = self._model.model.detect_language(encoded)[0]
@@ -155,9 +154,17 @@ def _keyword_prompt(tokenizer: Tokenizer, keywords: Sequence[str]) -> list[int]:
     return [tokenizer.sot_prev, *tokenizer.encode(" " + ", ".join(keywords))[:PROMPT_TOKENS]]
 
 
+def goes_round(hypotheses: Sequence[Hypothesis]) -> bool:
+    """Whether the decoder went round in a circle, and the beam does not hold what it should have said instead."""
+    if not any(each.looped for each in hypotheses):
+        return False
+    likeliest = max(hypotheses, key=likelihood)
+    return likeliest.looped or len(likeliest.tokens) * MOST_REPEATS < len(hypotheses[0].tokens)
+
+
 def repeats_itself(text: str) -> bool:
     """Whether the text looks like the decoder went round in a circle."""
-    if shrinks_too_well(text):
+    if says_the_same(text):
         return True
     letters = text.replace(" ", "")
     return any(
@@ -167,7 +174,18 @@ def repeats_itself(text: str) -> bool:
     )
 
 
-def shrinks_too_well(text: str) -> bool:
+def says_the_same(text: str) -> bool:
     """Whether the text says the same over and over again."""
+    return shrinks_too_well(text) or counts_in_circles(text)
+
+
+def counts_in_circles(text: str) -> bool:
+    """Whether the text counts the same few numbers over and over again, as nobody does."""
+    numbers = re.findall(r"\d+", text)
+    return len(numbers) >= FEWEST_NUMBERS and len(set(numbers)) * 2 <= len(numbers)
+
+
+def shrinks_too_well(text: str) -> bool:
+    """Whether zlib makes much less of the text than of what people say."""
     raw = text.encode()
     return len(raw) > COMPRESSION_LIMIT * len(zlib.compress(raw))

@@ -48,9 +48,10 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Speech:
-    """Audio of the utterance."""
+    """Audio of the utterance. ``spoken``: somebody speaks in it; else it is what lies before, between or behind."""
 
     pcm: bytes
+    spoken: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,13 +165,15 @@ class Endpointer:
         self._last_speech = self._now
         self._paused = False
         yield Started(self._began, audio_start)
-        yield Speech(b"".join(list(self._recent)[skip:]))
+        recent = list(self._recent)
+        yield Speech(b"".join(recent[skip : -self._onset]))
+        yield Speech(b"".join(recent[max(skip, len(recent) - self._onset) :]), spoken=True)
         self._recent.clear()
         self._onset = 0
 
     def _speaking(self, frame: bytes, probability: float) -> Iterator[Segment]:
         assert self._began is not None
-        yield Speech(frame)
+        yield Speech(frame, spoken=probability >= ONSET_PROBABILITY)
         self._recent.append(frame)
         if probability >= OFFSET_PROBABILITY:
             self._last_speech = self._now
