@@ -36,8 +36,8 @@ def published() -> Iterator[NewEvent]:
     for recognition, flushed in (
         (Interim("그는", 0.62, 0.96, 0.98, WORDS[:1], "ko"), None),
         (Final("그는 걸어갔다", 0.62, 3.38, 4.16, 0.97, WORDS, "ko"), None),
-        (Final("그는 걸어갔다", 0.62, 3.38, 4.16, 0.97, WORDS, "ko", flushed=True), 133_120),
-        (Final("", 4.16, 5.0, 5.0, flushed=True), 160_000),
+        (Final("그는 걸어갔다", 0.62, 3.38, 4.16, 0.97, WORDS, "ko", flushed=True, uncovered=1.2), 133_120),
+        (Final("", 4.16, 5.0, 5.0, flushed=True, uncovered=0.8), 160_000),
         (SpeechStarted(0.62), None),
         (SpeechEnded(3.36), None),
     ):
@@ -130,6 +130,7 @@ def busy_metrics() -> Metrics:
     metrics.session_refused("draining")
     metrics.session_lags({"sess_0": 0.5})
     metrics.engine_failed("local")
+    metrics.speech_uncovered("local", 1.2)
     metrics.engine_used("deepgram", 1.0, 2.0)
     metrics.watch_engine("local", lambda: True)
     return metrics
