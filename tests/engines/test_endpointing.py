@@ -178,11 +178,11 @@ def test_the_longer_the_utterance_the_shorter_the_pause_that_ends_it(spoken: flo
 
 
 PAUSES: dict[str, tuple[str, float, list[int]]] = {
-    "short": ("###" + "." * 10, 0.8, []),
-    "long enough": ("###" + "." * 11, 0.8, [3]),
+    "short": ("###" + "." * 5, 0.8, []),
+    "long enough": ("###" + "." * 6, 0.8, [3]),
     "told once": ("###" + "." * 24, 0.8, [3]),
     "the end": ("###" + "." * 40, 0.8, [3]),
-    "the end comes first": ("###" + "." * 40, 0.3, []),
+    "the end comes first": ("###" + "." * 40, 0.1, []),
     "two": ("###" + "." * 15 + "~" + "." * 15, 0.8, [3, 19]),
     "one in each utterance": ("###" + "." * 40 + "###" + "." * 40, 0.8, [3, 46]),
     "either side of a cut": ("#" * 188 + "." * 24, 0.8, [188, 200]),

@@ -12,7 +12,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from server.engines.base import BYTES_PER_SECOND, Capabilities
-from server.engines.local.recognizer import LocalRecognizer, Models
+from server.engines.local.models import Models
+from server.engines.local.recognizer import LocalRecognizer
 from server.engines.local.settings import LocalSettings
 from server.engines.local.vosk import LANGUAGE, Vosk, VoskUtterance, warm_up_speech
 from server.engines.local.whisper import Whisper
