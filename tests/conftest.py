@@ -13,7 +13,7 @@ from server.engines.local.settings import LocalSettings
 from server.settings import Settings
 from tests.support.engine_settings import local_engine
 from tests.support.fake_engine import FakeEngine
-from tests.support.servers import FAIL_ON_SKIP, KOREAN_WAV, SPEECH_DIR, run_server
+from tests.support.servers import FAIL_ON_SKIP, FIELD_DIR, KOREAN_WAV, SPEECH_DIR, run_server
 from tests.support.wire import connect
 
 
@@ -75,6 +75,13 @@ def speech_dir() -> Path:
     if not SPEECH_DIR.is_dir():
         pytest.skip(f"STT_SPEECH_DIR: there are no recordings in {SPEECH_DIR}")
     return SPEECH_DIR
+
+
+@pytest.fixture(scope="session")
+def field_dir() -> Path:
+    if not FIELD_DIR.is_dir():
+        pytest.skip(f"STT_FIELD_DIR: there are no recordings in {FIELD_DIR}")
+    return FIELD_DIR
 
 
 @pytest.fixture(scope="session")

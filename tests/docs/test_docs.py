@@ -294,7 +294,7 @@ def test_every_setting_in_the_example_is_explained() -> None:
 def test_every_setting_that_a_document_names_exists(name: str, read: Callable[[str], str]) -> None:
     known = set(map(variable, FIELDS))
     known |= {"STT_URL", "STT_API_KEY"}  # the clients'
-    known |= {"STT_CHROMIUM", "STT_SPEECH_DIR"}  # the tests'
+    known |= {"STT_CHROMIUM", "STT_SPEECH_DIR", "STT_FIELD_DIR"}  # the tests'
     assert set(re.findall(r"\bSTT_[A-Z_]+\b", read(name))) <= known
 
 
