@@ -27,9 +27,7 @@ def verdict(text: Hypothesis, ending: str | None) -> Verdict:
     """``ending``: Kiwi's tag of the last morpheme of a Korean text; ``None``: it is another language."""
     if not text.text or text.looped or text.log_probability < SURE:
         return Verdict.UNKNOWN
-    if ending is None:
-        is_over = text.text.endswith(FULL_STOPS) and not text.text.endswith(OPEN_ENDS)
-        return Verdict.OVER if is_over else Verdict.UNKNOWN
-    if ending == FINAL_ENDING:
-        return Verdict.OVER
-    return Verdict.GOES_ON if ending in GOING_ON else Verdict.UNKNOWN
+    if ending in GOING_ON:
+        return Verdict.GOES_ON
+    is_written_so = text.text.endswith(FULL_STOPS) and not text.text.endswith(OPEN_ENDS)
+    return Verdict.OVER if is_written_so and ending in (None, FINAL_ENDING) else Verdict.UNKNOWN
