@@ -5,8 +5,8 @@
 Last interim: error rate of the text that stands when the final comes. As speech ends: of the text that stands at that
 moment. Erased: characters that a later interim of the utterance takes back, for each character of the finals; a
 character that is replaced counts once. First interim: from the onset of speech to the first text.
-``--plain`` leaves the refining off. ``--pace`` plays more slowly than real time, as if the machine were faster: where it
-has other things to do, too. All seconds are told on the clock of the audio.
+``--plain`` leaves the refining off. ``--pace`` plays more slowly than real time, as if the machine were faster: where
+it has other things to do, too. All seconds are told on the clock of the audio.
 """
 
 import argparse
@@ -53,7 +53,9 @@ async def play(engine: LocalEngine, config: SessionConfig, pcm: bytes, pace: flo
 
         async def feed() -> None:
             for start in range(0, len(pcm), CHUNK_BYTES):
-                await asyncio.sleep(max(0.0, began + (start + CHUNK_BYTES) / BYTES_PER_SECOND / pace - time.monotonic()))
+                await asyncio.sleep(
+                    max(0.0, began + (start + CHUNK_BYTES) / BYTES_PER_SECOND / pace - time.monotonic())
+                )
                 await recognizer.send_audio(pcm[start : start + CHUNK_BYTES])
             await recognizer.finish()
 
