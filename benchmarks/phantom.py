@@ -80,7 +80,7 @@ async def main() -> None:
     engine = LocalEngine(Settings(), LocalSettings())
     await engine.prewarm()
     random = np.random.default_rng(1)
-    for language in ("ko", "en"):
+    for language in ("ko", "en", "multi"):
         for name, make in SOUNDS.items():
             pcm = to_pcm(make(round(arguments.minutes * 60 * SAMPLE_RATE), random))
             run = await recognise(engine, SessionConfig(language=language), pcm)

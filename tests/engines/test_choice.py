@@ -34,7 +34,13 @@ WRONG, RIGHT = hypothesis("불국사와 속고라면", -0.3), hypothesis("불국
         ([WRONG, RIGHT], Witnesses(""), WRONG),  # a first pass that heard nothing does not count
         ([WRONG, RIGHT], Witnesses("불국사와 석굴암", language_model, Weights(0.0, 0.0)), WRONG),
         # the sum counts: who says it twice has more to answer for
-        ([hypothesis("네 네", -0.3, 19), hypothesis("네", -0.4, 9)], Witnesses(), hypothesis("네", -0.4, 9)),
+        ([hypothesis("네, 네", -0.3, 19), hypothesis("네", -0.4, 12)], Witnesses(), hypothesis("네", -0.4, 12)),
+        # but who says hardly anything has little to answer for, which is no merit
+        (
+            [hypothesis("Hello there", -0.3, 19), hypothesis("Hm", -0.4, 2)],
+            Witnesses(),
+            hypothesis("Hello there", -0.3, 19),
+        ),
         # what goes round in a circle is taken only where all do
         ([hypothesis("가가가", -0.1, looped=True), RIGHT], Witnesses(), RIGHT),
         ([hypothesis("가가가", -0.1, looped=True)], Witnesses(), hypothesis("가가가", -0.1, looped=True)),

@@ -45,6 +45,12 @@ def test_a_word_that_lasts_too_long_lies_in_its_gap() -> None:
     assert (gap.first, gap.last) == (0, 1)
 
 
+@pytest.mark.parametrize(("heard", "missing"), [("그렇습니다", True), ("네에", False), ("", False)])
+def test_less_speech_is_a_gap_where_the_first_pass_heard_something(heard: str, missing: bool) -> None:
+    first = (Word(heard, 3.7, 4.2),)
+    assert bool(gaps(spoken((1.0, 3.2), (3.6, 4.2)), SENTENCE, 0.0, 5.0, first)) is missing
+
+
 def test_stretches_with_hardly_any_silence_between_are_one() -> None:
     assert spoken((0.0, 1.0), (1.05, 2.0), (2.5, 3.0)).stretches == [(0.0, 2.0), (2.5, 3.0)]
 

@@ -11,6 +11,7 @@ from server.engines.local.choice import alike
 from server.models import Final, Interim, Recognition, SpeechEnded
 from tests.support.local_engine import (
     GAP,
+    QUILTER,
     SharedEngine,
     at_level,
     finals,
@@ -52,6 +53,14 @@ async def test_what_is_said_twice_is_heard_twice(engine: SharedEngine, field_dir
     recognitions = await recognise(engine, read_pcm(field_dir / name) + GAP)
     assert alike(text_of(recognitions), f"{KOREAN_TEXT} {KOREAN_TEXT}") > 0.75
     assert lost(recognitions) < MOST_LOST
+
+
+@pytest.mark.speech
+async def test_english_that_is_said_twice_is_heard_twice(engine: SharedEngine, english_pcm: bytes) -> None:
+    once = english_pcm[SAMPLE_RATE : round(5.3 * SAMPLE_RATE) * 2]
+    recognitions = await recognise(engine, once + silence(0.2) + once + GAP, "en")
+    assert alike(text_of(recognitions), f"{QUILTER} {QUILTER}") > 0.95
+    assert len(finals(recognitions)) == 1
 
 
 async def test_a_fragment_is_a_few_syllables_and_no_count(engine: SharedEngine, field_dir: Path) -> None:

@@ -32,6 +32,8 @@ class Weights:
     voting: bool = True
 
 
+SHORTEST_SHARE = 0.6
+"""Share of the first text's tokens that another must have, where only Whisper knows."""
 HALF_A_CHARACTER = "\N{REPLACEMENT CHARACTER}"
 
 
@@ -42,6 +44,10 @@ class Witnesses:
     first: str | None = None
     language_model: LanguageModel | None = None
     weights: Weights = Weights()
+
+    @property
+    def present(self) -> bool:
+        return bool(self.first) or self.language_model is not None
 
     def support(self, text: str) -> float:
         """What they say for a text, as a log probability; and that a text must be one that can be spoken."""
@@ -59,10 +65,13 @@ NOBODY = Witnesses()
 def best(hypotheses: Sequence[Hypothesis], witnesses: Witnesses = NOBODY) -> Hypothesis:
     """The hypothesis that is the likeliest with what the witnesses say.
 
-    One that repeats itself is taken only where all do.
+    One that repeats itself is taken only where all do. Without witnesses one that is much shorter than the beam's first
+    is not taken: its sum is high because it says little.
     """
     sound = [each for each in hypotheses if not each.looped] or hypotheses
-    return max(sound, key=lambda each: likelihood(each) + witnesses.support(each.text))
+    least = 0.0 if witnesses.present else SHORTEST_SHARE * len(sound[0].tokens)
+    long = [each for each in sound if len(each.tokens) >= least]
+    return max(long, key=lambda each: likelihood(each) + witnesses.support(each.text))
 
 
 def likelihood(hypothesis: Hypothesis) -> float:

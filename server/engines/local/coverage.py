@@ -10,13 +10,17 @@ from server.models import Word
 MISSING_SECONDS = 0.8
 """Seconds of speech that no word stands for, from which on something was left out. Breath and word times that are a
 little off stay below."""
+HINTED_SECONDS = 0.4
+"""The same where the first pass has heard more there."""
+HINT_LETTERS = 3
+"""Letters (in Korean: syllables) by which it must have heard more."""
 JOINED_SECONDS = 0.1
 """Silence that does not end a stretch of speech."""
 WORD_END_SECONDS = 0.4
 """Seconds by which the end of a word, or its beginning, may be off."""
-WORD_SECONDS = 0.5
+WORD_SECONDS = 0.45
 """Seconds that any word may last, and those of its letters besides."""
-LETTER_SECONDS = {"HANGUL": 0.35, "CJK": 0.4, "DIGIT": 0.5, "HIRAGANA": 0.25, "KATAKANA": 0.25}
+LETTER_SECONDS = {"HANGUL": 0.3, "CJK": 0.4, "DIGIT": 0.5, "HIRAGANA": 0.25, "KATAKANA": 0.25}
 OTHER_LETTER_SECONDS = 0.15
 
 Stretch = tuple[float, float]
@@ -89,8 +93,8 @@ class Gap:
     last: int
 
 
-def gaps(spoken: Spoken, words: Sequence[Word], start: float, end: float) -> list[Gap]:
-    """What the words of an utterance from ``start`` to ``end`` leave out, in order."""
+def gaps(spoken: Spoken, words: Sequence[Word], start: float, end: float, first: Sequence[Word] = ()) -> list[Gap]:
+    """What the words from ``start`` to ``end`` leave out, in order. ``first``: words of the first pass."""
     found = []
     reached = start
     for number, word in enumerate(words):
@@ -98,7 +102,16 @@ def gaps(spoken: Spoken, words: Sequence[Word], start: float, end: float) -> lis
         found.append(_gap(spoken, word.start, word.end, longest(word.word), number, number + 1))
         reached = max(reached, word.end)
     found.append(_gap(spoken, reached, end, 0.0, len(words), len(words)))
-    return [gap for gap in found if gap.seconds >= MISSING_SECONDS]
+
+    def least(gap: Gap) -> float:
+        more = _letters(between(first, gap.start, gap.end)) - _letters(words[gap.first : gap.last])
+        return HINTED_SECONDS if more >= HINT_LETTERS else MISSING_SECONDS
+
+    return [gap for gap in found if gap.seconds >= least(gap)]
+
+
+def _letters(words: Iterable[Word]) -> int:
+    return sum(letter.isalnum() for word in words for letter in word.word)
 
 
 def _gap(spoken: Spoken, start: float, end: float, accounted: float, first: int, last: int) -> Gap:

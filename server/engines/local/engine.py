@@ -12,8 +12,10 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from server.engines.base import BYTES_PER_SECOND, Capabilities
+from server.engines.local.coverage import Spoken
 from server.engines.local.models import Models
 from server.engines.local.recognizer import REFINED_SECONDS, LocalRecognizer
+from server.engines.local.second_pass import SecondPass, Speech
 from server.engines.local.settings import LocalSettings
 from server.engines.local.vosk import LANGUAGE, Vosk, VoskUtterance, warm_up_speech
 from server.engines.local.whisper import Whisper
@@ -90,6 +92,9 @@ class LocalEngine:
         assert self._models is not None
         pcm = warm_up_speech()
         seconds = len(pcm) / BYTES_PER_SECOND
+        second = SecondPass(
+            self._models.whisper, LANGUAGE, (), self._models.vosk.spacing.likelihood, self._models.weights
+        )
         costs, refinings = [], []
         for _ in range(TRIALS):
             # Whisper computes on threads of its own, so the clock of the process it is
@@ -97,10 +102,10 @@ class LocalEngine:
             first = VoskUtterance(self._models.vosk, Started(0.0, 0.0), smart_format=True)
             for start in range(0, len(pcm), BYTES_PER_SECOND // 10):
                 first.accept(pcm[start : start + BYTES_PER_SECOND // 10])
-            first.finish(Ended(seconds, seconds))
+            words = first.finish(Ended(seconds, seconds)).words
             heard_from = time.process_time()
-            self._models.whisper.transcribe(pcm, LANGUAGE)
-            ended = time.process_time()
-            costs.append((ended - began) / seconds)
-            refinings.append((ended - heard_from) / REFINED_SECONDS)
+            reading = second.hear(pcm, 0.0)
+            refinings.append((time.process_time() - heard_from) / REFINED_SECONDS)
+            second.read(reading, Speech(pcm, 0.0, Spoken()), words)
+            costs.append((time.process_time() - began) / seconds)
         return min(costs), min(refinings)

@@ -174,7 +174,7 @@ class _Filling:
         """The words from ``start`` to ``end``, and what they leave out."""
         found: list[Word] = []
         done = 0
-        for gap in gaps(self._speech.spoken, words, start, end):
+        for gap in gaps(self._speech.spoken, words, start, end, self._first or ()):
             found += words[done : gap.first]
             new = self._missing(gap, words[gap.first : gap.last], end - start)
             found += new[1:] if found and new and _is_heard_twice(found[-1], new[0]) else new

@@ -50,7 +50,7 @@ def _with_words_of_first(words: list[str], first: str) -> Iterator[str]:
             old, new = words[start:end], [each for each in heard[start:end] if each]
             if not new or "".join(new) == "".join(map(_letters, old)):
                 continue
-            if alike("".join(new), "".join(old)) >= ALIKE:
+            if _is_not_hangul(old) or alike("".join(new), "".join(old)) >= ALIKE:
                 new[-1] += _mark(old[-1])
                 yield " ".join([*words[:start], *new, *words[end:]])
 
@@ -79,6 +79,11 @@ def _places(heard: Sequence[str], letters: Sequence[str]) -> Iterator[tuple[int,
         for offset in range(step.dest_end - step.dest_start):
             at = step.src_start if step.tag == "insert" else step.src_start + offset
             yield step.dest_start + offset, min(at, len(letters) - 1)
+
+
+def _is_not_hangul(words: Sequence[str]) -> bool:
+    """Whether there is a digit or a Latin letter in the words: then they do not show what they sound like."""
+    return any(letter.isascii() and letter.isalnum() for word in words for letter in word)
 
 
 def _letters(word: str) -> str:

@@ -31,6 +31,8 @@ FINAL_BEAM = 8
 COMPRESSION_LIMIT = 2.4
 """Text that zlib shrinks more than this is a loop (the limit of Whisper's own decoding)."""
 REPEATED_LETTERS = 5
+MOST_REPEATS = 3
+"""Times that a circle may be gone round where its beginning, in the same beam, is believed."""
 FEWEST_NUMBERS = 4
 """Numbers of a count that may go round in a circle."""
 SHORTEST_SECONDS = 0.05
@@ -86,8 +88,7 @@ class Whisper:
             return Heard((NOTHING,), language or "", 1.0)
         short = min(FULL_WINDOW_SECONDS, max(shortest_window, seconds + SILENCE_SECONDS))
         heard = self._decode(pcm, short, language, keywords, beam, known)
-        likeliest = max(heard.hypotheses, key=likelihood)
-        if likeliest.looped and short < FULL_WINDOW_SECONDS and beam > 1:
+        if goes_round(heard.hypotheses) and short < FULL_WINDOW_SECONDS and beam > 1:
             heard = self._decode(pcm, FULL_WINDOW_SECONDS, language, keywords, beam)
         return heard
 
@@ -166,6 +167,14 @@ def _keyword_prompt(tokenizer: Tokenizer, keywords: Sequence[str]) -> list[int]:
     if not keywords:
         return []
     return [tokenizer.sot_prev, *tokenizer.encode(" " + ", ".join(keywords))[:PROMPT_TOKENS]]
+
+
+def goes_round(hypotheses: Sequence[Hypothesis]) -> bool:
+    """Whether the decoder went round in a circle, and the beam does not hold what it should have said instead."""
+    if not any(each.looped for each in hypotheses):
+        return False
+    likeliest = max(hypotheses, key=likelihood)
+    return likeliest.looped or len(likeliest.tokens) * MOST_REPEATS < len(hypotheses[0].tokens)
 
 
 def repeats_itself(text: str) -> bool:
