@@ -51,9 +51,7 @@ def second_pass(recognizer: LocalRecognizer) -> "Future[Reading]":
 async def test_a_sentence_that_is_over_ends_in_a_short_pause(engine: SharedEngine, korean_pcm: bytes) -> None:
     async with engine.open(SessionConfig(), 0.0) as recognizer, asyncio.timeout(STUCK_SECONDS):
         await send(recognizer, korean_pcm + PAUSE)
-        *_, interim, _, final = await until_final(recognizer)
-        assert isinstance(interim, Interim) and isinstance(final, Final)
-        assert final.text == interim.text
+        (final,) = finals(await until_final(recognizer))
         assert final.text.endswith("걸어갔다.")
         assert final.through <= len(korean_pcm + PAUSE) / BYTES_PER_SECOND
 
@@ -65,7 +63,7 @@ async def test_what_is_said_after_an_early_end_is_the_next_utterance(engine: Sha
         await send(recognizer, korean_pcm)
         await recognizer.finish()
         (second,) = finals([each async for each in recognizer])
-    assert second.text == first.text
+    assert first.text.endswith("걸어갔다.") and second.text.endswith("걸어갔다.")
     assert first.through <= second.start
     assert second.through == pytest.approx(len(korean_pcm + PAUSE + korean_pcm) / BYTES_PER_SECOND)
 
@@ -75,8 +73,8 @@ async def test_with_endpointing_ms_only_silence_ends_an_utterance(
     engine: SharedEngine, korean_pcm: bytes, by_server: bool
 ) -> None:
     if by_server:
-        engine = replace(engine, settings=engine.settings.model_copy(update={"endpointing_ms": 800}))
-    config = SessionConfig() if by_server else SessionConfig(endpointing_ms=800)
+        engine = replace(engine, settings=engine.settings.model_copy(update={"endpointing_ms": 2000}))
+    config = SessionConfig() if by_server else SessionConfig(endpointing_ms=2000)
     async with engine.open(config, 0.0) as recognizer, asyncio.timeout(STUCK_SECONDS), asyncio.TaskGroup() as tasks:
         reading = tasks.create_task(until_final(recognizer))
         await send(recognizer, korean_pcm + PAUSE)
@@ -84,7 +82,7 @@ async def test_with_endpointing_ms_only_silence_ends_an_utterance(
         await send(recognizer, silence(0.1))
         assert recognizer._utterance is not None
         assert not reading.done()
-        await send(recognizer, silence(0.3))
+        await send(recognizer, silence(2.0))
         (final,) = finals(await reading)
         assert final.text.endswith("걸어갔다.")
 
@@ -95,5 +93,6 @@ async def test_an_interim_in_a_pause_is_that_of_the_second_pass(engine: SharedEn
         await send(recognizer, korean_pcm + PAUSE)
         async for recognition in recognizer:
             if isinstance(recognition, Interim) and recognition.text.endswith("."):
+                settled = recognition.text
                 break
-        assert recognition.text == (await asyncio.wrap_future(second_pass(recognizer))).chosen.text
+        assert settled == (await asyncio.wrap_future(second_pass(recognizer))).chosen.text

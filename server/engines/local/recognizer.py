@@ -46,7 +46,7 @@ INTERIM_SECONDS = 0.8
 INTERIM_BEAM = 1
 REFINED_SECONDS = 0.8
 """Seconds of new speech after which Whisper refines what Vosk has guessed, while there is time."""
-OVER_SECONDS = 0.4
+OVER_SECONDS = 0.45
 """Silence that ends an utterance whose sentence is over."""
 LONGER = 1.5
 """How many times the usual silence ends an utterance that plainly goes on."""
