@@ -44,7 +44,7 @@ Result = TypeVar("Result")
 INTERIM_SECONDS = 0.8
 """Seconds of new speech after which Whisper decodes the utterance so far once more."""
 INTERIM_BEAM = 1
-REFINED_SECONDS = 0.8
+REFINED_SECONDS = 1.0
 """Seconds of new speech after which Whisper refines what Vosk has guessed, while there is time."""
 OVER_SECONDS = 0.45
 """Silence that ends an utterance whose sentence is over."""
