@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.engines.local.refinement import Refinement, finished_words, rest
+from server.engines.local.refinement import Refinement, rest
 from server.engines.local.refining import Refining
 
 RESTS: dict[str, tuple[str, str, str]] = {
@@ -60,13 +60,6 @@ def test_no_interim_takes_back_what_was_agreed(steps: list[tuple[bool, str, str]
         assert refinement.agreed.startswith(agreed)
         agreed = refinement.agreed
         assert refinement.complete(first).startswith(agreed)
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"), [("", ""), ("네", ""), ("네, 할부로", "네"), ("원래 가족이 더", "원래 가족이")]
-)
-def test_a_text_without_the_word_that_may_have_been_cut_off(text: str, expected: str) -> None:
-    assert finished_words(text) == expected
 
 
 def test_there_is_time_while_few_speak() -> None:

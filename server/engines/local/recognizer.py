@@ -12,7 +12,6 @@ from typing import Self, TypeVar
 from server.engines.base import BYTES_PER_SECOND
 from server.engines.local.models import Models
 from server.engines.local.phantom import is_phantom
-from server.engines.local.refinement import finished_words
 from server.engines.local.second_pass import Reading, SecondPass
 from server.engines.local.second_pass import Speech as SpokenAudio
 from server.engines.local.sentence import Verdict, verdict
@@ -160,7 +159,7 @@ class LocalRecognizer:
                 if not segment.cut:
                     yield SpeechEnded(segment.end)
                 if flushed and self._whisper:  # somebody waits for it: Whisper need not wait for Vosk
-                    self._second_pass(utterance, segment.end, Priority.FINAL, flushed=True)
+                    self._second_pass(utterance, segment.end, Priority.FINAL)
                 yield Over(utterance, segment, utterance.first.finish(segment) if utterance.first else None, flushed)
                 self._models.refining.end(self)
                 self._utterance = None
@@ -278,9 +277,7 @@ class LocalRecognizer:
         finally:
             self._open_finals.release()
 
-    def _second_pass(
-        self, utterance: Utterance, end: float, priority: Priority, *, flushed: bool = False
-    ) -> Future[Reading]:
+    def _second_pass(self, utterance: Utterance, end: float, priority: Priority) -> Future[Reading]:
         """Have the utterance decoded up to ``end``. A pass that a pause began serves for the end, if it was the end."""
         under_way = utterance.second
         if under_way is not None:
@@ -288,14 +285,13 @@ class LocalRecognizer:
             if keeps_its_place or (not under_way.cancel() and utterance.second_at == end):
                 return under_way
         utterance.second_at, utterance.second_priority = end, priority
-        known = utterance.known if flushed else ""
-        utterance.second = self._hear(utterance, utterance.until(end), priority, known)
+        utterance.second = self._hear(utterance, utterance.until(end), priority)
         return utterance.second
 
-    def _hear(self, utterance: Utterance, audio: bytes, priority: Priority, known: str = "") -> Future[Reading]:
+    def _hear(self, utterance: Utterance, audio: bytes, priority: Priority) -> Future[Reading]:
         start = utterance.started.audio_start
         guess = utterance.first.newest if utterance.first else None
-        return self._workers.submit(priority, lambda: self._second.hear(audio, start, guess, known))
+        return self._workers.submit(priority, lambda: self._second.hear(audio, start, guess))
 
     def _read(self, reading: Reading, step: Over) -> Final:
         """On a worker thread: the final, now that the first pass is known."""
@@ -342,7 +338,6 @@ class LocalRecognizer:
             await self._fail(exc)
             return
         if is_likely(reading, utterance):
-            utterance.known = finished_words(reading.chosen.text)
             utterance.refinement.refine(reading.chosen.text)
             await self._show(utterance)
 
@@ -356,7 +351,6 @@ class LocalRecognizer:
         if not is_likely(reading, utterance):
             return
         if utterance.first:
-            utterance.known = reading.chosen.text
             utterance.refinement.settle(reading.chosen.text)
             await self._show(utterance)
         if self._by_meaning:

@@ -65,8 +65,3 @@ def rest(known: str, text: str) -> str:
         if distance < best:
             best, cut = distance, at
     return text[cut:].lstrip(MARKS)
-
-
-def finished_words(text: str) -> str:
-    """The text without its last word, which may have been cut off, and without marks at the end."""
-    return " ".join(text.split()[:-1]).rstrip(MARKS)

@@ -84,12 +84,9 @@ class SecondPass:
         self._language_model = language_model
         self._weights = weights
 
-    def hear(self, pcm: bytes, start: float, guess: str | None = None, known: str = "") -> Reading:
-        """Whisper's texts of ``pcm``. ``guess``: what the first pass has so far; what it says saves time later.
-
-        ``known``: what the texts are known to begin with.
-        """
-        heard = self._whisper.hear(pcm, self._language, keywords=self._keywords, known=known)
+    def hear(self, pcm: bytes, start: float, guess: str | None = None) -> Reading:
+        """Whisper's texts of ``pcm``. ``guess``: what the first pass has so far; what it says saves time later."""
+        heard = self._whisper.hear(pcm, self._language, keywords=self._keywords)
         reading = Reading(heard, start)
         reading.chosen = self._choose(reading, guess)
         return reading

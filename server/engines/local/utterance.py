@@ -30,8 +30,6 @@ class Utterance:
     told: str = ""
     """The newest interim that was published, of an utterance that has a first pass."""
     refinement: Refinement = field(default_factory=Refinement)
-    known: str = ""
-    """What the second pass has heard so far; its last word may not have been finished."""
     second: Future[Reading] | None = None
     second_at: float = -1.0
     second_priority: Priority = Priority.INTERIM

@@ -77,17 +77,13 @@ class Whisper:
         keywords: Sequence[str] = (),
         beam: int = FINAL_BEAM,
         shortest_window: float = SHORTEST_WINDOW_SECONDS,
-        known: str = "",
     ) -> Heard:
-        """The texts that ``pcm`` may hold, the likeliest first. ``language`` ``None``: find it out.
-
-        ``known``: what all of them begin with, which saves the time to find it.
-        """
+        """The texts that ``pcm`` may hold, the likeliest first. ``language`` ``None``: find it out."""
         seconds = len(pcm) / BYTES_PER_SECOND
         if seconds < SHORTEST_SECONDS:
             return Heard((NOTHING,), language or "", 1.0)
         short = min(FULL_WINDOW_SECONDS, max(shortest_window, seconds + SILENCE_SECONDS))
-        heard = self._decode(pcm, short, language, keywords, beam, known)
+        heard = self._decode(pcm, short, language, keywords, beam)
         if goes_round(heard.hypotheses) and short < FULL_WINDOW_SECONDS and beam > 1:
             heard = self._decode(pcm, FULL_WINDOW_SECONDS, language, keywords, beam)
         return heard
@@ -121,15 +117,13 @@ class Whisper:
         language: str | None,
         keywords: Sequence[str],
         beam: int,
-        known: str = "",
     ) -> Heard:
         samples = np.frombuffer(pcm, "<i2")[: round(window * SAMPLE_RATE)].astype(np.float32) / 32768
         padded = np.pad(samples, (0, round(window * SAMPLE_RATE) - len(samples)))
         encoded = self._model.encode(self._model.feature_extractor(padded, padding=0))
         tokenizer = self._tokenizers[language or self._detect(encoded)]
-        prefix = tuple(tokenizer.encode(f" {known}")) if known else ()
         limit = FIRST_TOKENS + round(TOKENS_PER_SECOND * len(samples) / SAMPLE_RATE)
-        prompt = [*_keyword_prompt(tokenizer, keywords), *tokenizer.sot_sequence, tokenizer.no_timestamps, *prefix]
+        prompt = [*_keyword_prompt(tokenizer, keywords), *tokenizer.sot_sequence, tokenizer.no_timestamps]
         found = self._model.model.generate(
             encoded,
             [prompt],
@@ -143,10 +137,8 @@ class Whisper:
         circles = repeats_itself if window < FULL_WINDOW_SECONDS else says_the_same
         hypotheses = []
         for ids, score in zip(found.sequences_ids, found.scores, strict=True):
-            tokens = prefix + tuple(token for token in ids if token < tokenizer.eot)
+            tokens = tuple(token for token in ids if token < tokenizer.eot)
             text = tokenizer.decode(tokens).strip()
-            # the score is the mean over the tokens that are new
-            score *= (len(tokens) - len(prefix) + 1) / (len(tokens) + 1)
             hypotheses.append(Hypothesis(text, score, tokens, len(tokens) >= limit or circles(text)))
         return Heard(tuple(hypotheses), tokenizer.language_code, found.no_speech_prob, encoded, len(samples))
 
