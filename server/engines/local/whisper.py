@@ -110,14 +110,7 @@ class Whisper:
         """The tokens of a text that is written with spaces."""
         return tuple(self._tokenizers[language].encode(f" {text}"))
 
-    def _decode(
-        self,
-        pcm: bytes,
-        window: float,
-        language: str | None,
-        keywords: Sequence[str],
-        beam: int,
-    ) -> Heard:
+    def _decode(self, pcm: bytes, window: float, language: str | None, keywords: Sequence[str], beam: int) -> Heard:
         samples = np.frombuffer(pcm, "<i2")[: round(window * SAMPLE_RATE)].astype(np.float32) / 32768
         padded = np.pad(samples, (0, round(window * SAMPLE_RATE) - len(samples)))
         encoded = self._model.encode(self._model.feature_extractor(padded, padding=0))
