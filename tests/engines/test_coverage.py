@@ -51,6 +51,15 @@ def test_less_speech_is_a_gap_where_the_first_pass_heard_something(heard: str, m
     assert bool(gaps(spoken((1.0, 3.2), (3.6, 4.2)), SENTENCE, 0.0, 5.0, first)) is missing
 
 
+def test_of_a_long_word_the_share_of_what_else_the_first_pass_heard_is_missing() -> None:
+    words = (Word("드라마", 0.0, 1.7), Word("관계자", 1.7, 2.4))
+    first = (Word("컬러링", 0.0, 0.5), Word("북은", 0.5, 1.2), Word("드라마", 1.3, 1.7), Word("관계자", 1.7, 2.4))
+    assert not gaps(spoken((0.1, 2.4)), words, 0.0, 2.5)
+    (gap,) = gaps(spoken((0.1, 2.4)), words, 0.0, 2.5, first)
+    assert (gap.start, gap.end, gap.first, gap.last) == (0.0, 1.7, 0, 1)
+    assert round(gap.seconds, 2) == 1.0
+
+
 def test_stretches_with_hardly_any_silence_between_are_one() -> None:
     assert spoken((0.0, 1.0), (1.05, 2.0), (2.5, 3.0)).stretches == [(0.0, 2.0), (2.5, 3.0)]
 

@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from server.models import EventType
-from tests.support.fake_engine import Fault, silence
+from tests.support.fake_engine import FakeEngine, Fault, silence
 from tests.support.recognition_half import GLITCH, PCM, WORDS, no_backoff_fixture, running, texts  # noqa: F401
 
 pytestmark = pytest.mark.timeout(20)
@@ -27,6 +27,14 @@ async def test_failures_are_counted() -> None:
         await half.recognise(PCM)
     lines = half.metrics.render().decode().splitlines()
     assert 'stt_engine_failures_total{engine="fake"} 2.0' in lines
+
+
+async def test_speech_that_could_not_be_read_is_told_and_counted() -> None:
+    async with running(engines={"fake": FakeEngine(uncovered=1.5)}) as half:
+        told = [event.data for event in await half.recognise(PCM) if event.type is EventType.FINAL]
+    assert told and all(data["uncovered"] == 1.5 for data in told)
+    lines = half.metrics.render().decode().splitlines()
+    assert f'stt_uncovered_seconds_total{{engine="fake"}} {1.5 * len(told)}' in lines
 
 
 async def test_silence_is_accounted_for_without_an_event() -> None:

@@ -75,6 +75,8 @@ class FakeEngine:
     capabilities: Capabilities = Capabilities(languages=frozenset({"ko", "en"}))
     say: Callable[[int], str] = word
     ready: bool = True
+    uncovered: float = 0.0
+    """Seconds of each utterance that it cannot read."""
     opened: list[float] = field(default_factory=list)
     closed: bool = False
 
@@ -177,7 +179,8 @@ class FakeRecognizer:
         start, end = self._times if self._words else (seconds, seconds)
         confidence = CONFIDENCE if self._words else None
         words = tuple(self._words)
-        self._results.put_nowait(Final(self._text, start, end, seconds, confidence, words, "ko", flushed))
+        uncovered = self._engine.uncovered if words else 0.0
+        self._results.put_nowait(Final(self._text, start, end, seconds, confidence, words, "ko", flushed, uncovered))
         self._words = []
         self._accounted = through
 

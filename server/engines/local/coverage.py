@@ -2,7 +2,7 @@
 
 import unicodedata
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from server.models import Word
@@ -98,24 +98,27 @@ def gaps(spoken: Spoken, words: Sequence[Word], start: float, end: float, first:
     found = []
     reached = start
     for number, word in enumerate(words):
-        found.append(_gap(spoken, reached, word.start, 0.0, number, number))
-        found.append(_gap(spoken, word.start, word.end, longest(word.word), number, number + 1))
+        found.append(Gap(reached, word.start, spoken.within(reached, word.start), number, number))
+        left = spoken.within(word.start, word.end) - longest(word.word)
+        found.append(Gap(word.start, word.end, left, number, number + 1))
         reached = max(reached, word.end)
-    found.append(_gap(spoken, reached, end, 0.0, len(words), len(words)))
+    found.append(Gap(reached, end, spoken.within(reached, end), len(words), len(words)))
+    hinted = (_hinted(gap, spoken, words[gap.first : gap.last], first) for gap in found)
+    return [gap for gap in hinted if gap is not None]
 
-    def least(gap: Gap) -> float:
-        more = _letters(between(first, gap.start, gap.end)) - _letters(words[gap.first : gap.last])
-        return HINTED_SECONDS if more >= HINT_LETTERS else MISSING_SECONDS
 
-    return [gap for gap in found if gap.seconds >= least(gap)]
+def _hinted(gap: Gap, spoken: Spoken, words: Sequence[Word], first: Sequence[Word]) -> Gap | None:
+    """The gap, if it is one. Where the first pass has heard more, its share of what was heard is missing."""
+    heard = _letters(between(first, gap.start, gap.end))
+    more = heard - _letters(words)
+    if more < HINT_LETTERS:
+        return gap if gap.seconds >= MISSING_SECONDS else None
+    seconds = max(gap.seconds, spoken.within(gap.start, gap.end) * more / heard)
+    return replace(gap, seconds=seconds) if seconds >= HINTED_SECONDS else None
 
 
 def _letters(words: Iterable[Word]) -> int:
     return sum(letter.isalnum() for word in words for letter in word.word)
-
-
-def _gap(spoken: Spoken, start: float, end: float, accounted: float, first: int, last: int) -> Gap:
-    return Gap(start, end, spoken.within(start, end) - accounted, first, last)
 
 
 def longest(word: str) -> float:
