@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import av
 
-from server.audio.containers.demux import Codec, Packet, Packets, Place, Source, flac_codec
+from server.audio.containers.demux import Codec, Packet, Packets, Place, Source, another_file, flac_codec
+from server.audio.signatures import BEGINNINGS, LONGEST_BEGINNING
 from server.errors import AudioError
 
 PARSED_BYTES = 512
@@ -65,9 +66,12 @@ def _same_stream(head: bytes, following: bytes) -> bool:
 def demux_mpeg(source: Source) -> Packets:
     """MP3 or ADTS frames, after an ID3 tag or none."""
     start = yield from source.take(10)
-    if start.startswith(b"ID3"):
+    while start.startswith(b"ID3"):
         yield from source.skip((start[6] & 127) << 21 | (start[7] & 127) << 14 | (start[8] & 127) << 7 | start[9] & 127)
-        start = yield from source.take(10)
+        source.mark()
+        start = yield from source.take(LONGEST_BEGINNING)
+        if BEGINNINGS.match(start):  # taggers write it in front of everything
+            raise another_file(source)
     codec = Codec("aac" if start[0] == 0xFF and _is_adts(start) else "mp3")
     yield from _frames(source, codec, start, NO_TAG)
 
@@ -102,10 +106,11 @@ def _frames(source: Source, codec: Codec, piece: bytes, prelude: bytes) -> Packe
             del held[: at + len(frame) if place else 0]
             yield Packet(codec, frame, place)
         if not piece:
+            source.check_end()
             return
         if len(held) > MAX_HELD_BYTES:
             raise AudioError(f"There is no {codec.name.upper()} audio in {MAX_HELD_BYTES} bytes.")
-        piece = yield from source.take_some(PARSED_BYTES)
+        piece = yield from source.take_some_of_this_file(PARSED_BYTES)
 
 
 def _parsed(parser: av.CodecContext, piece: bytes) -> Iterator[bytes]:

@@ -1,0 +1,118 @@
+"""Whatever else FFmpeg can take apart: its demuxer on a thread, fed as bytes arrive, in step with who feeds it."""
+
+import threading
+from collections.abc import Callable, Iterator
+from queue import Empty, SimpleQueue
+from typing import cast
+
+import av
+from av.audio.codeccontext import AudioCodecContext
+from av.container import InputContainer
+
+from server.audio.containers.demux import Codec, Packet, Packets, Place, Source
+from server.audio.preludes import foreign_prelude
+from server.errors import AudioError
+
+OPTIONS = {"protocol_whitelist": "none", "probesize": "262144", "analyzeduration": "1000000"}
+"""A file may name others, of this machine or of its network: none is opened."""
+READ_BYTES = 4_096
+MAX_PRELUDE_BYTES = 65_536
+"""Of a header that is kept with a checkpoint. A format with more of it is kept whole, see ``MAX_KEPT_BYTES``."""
+ANSWER_SECONDS = 20.0
+"""A demuxer that does not come back after so long never will."""
+KEPT_WHOLE = frozenset({"ape", "tta", "rm", "avi", "caf"})
+"""FFmpeg does not find their packets again behind a cut."""
+
+
+class _Closed(OSError):
+    """Nobody feeds the demuxer any more."""
+
+
+class _Pipe:
+    """The end of the pipe that FFmpeg reads; in ``asked`` stands what it found, or that it needs bytes."""
+
+    def __init__(self) -> None:
+        self.asked: SimpleQueue[Packet | AudioError | None] = SimpleQueue()
+        self.fed: SimpleQueue[bytes | None] = SimpleQueue()
+        self.taken = 0
+        self.head = bytearray()
+        self._ended = False
+
+    def read(self, size: int) -> bytes:
+        if self._ended:
+            return b""
+        self.asked.put(None)
+        data = self.fed.get()
+        if data is None:
+            raise _Closed
+        self._ended = not data
+        if len(self.head) <= MAX_PRELUDE_BYTES:
+            self.head += data
+        return data
+
+
+def demux_with(name: str, form: str) -> Callable[[Source], Packets]:
+    """A demuxer of packets for FFmpeg's format ``form``; ``name`` is what people call it."""
+
+    def demux(source: Source) -> Packets:
+        start, pipe = source.position, _Pipe()
+        thread = threading.Thread(target=_demux, args=(pipe, name, form, start), name="demux", daemon=True)
+        thread.start()
+        try:
+            while True:
+                try:
+                    found = pipe.asked.get(timeout=ANSWER_SECONDS)
+                except Empty:
+                    raise AudioError(f"The {name} audio can't be taken apart.") from None
+                if isinstance(found, AudioError):
+                    raise found
+                if isinstance(found, Packet):
+                    if not found.data:
+                        return
+                    yield found
+                else:
+                    pipe.fed.put((yield from source.take_some(READ_BYTES)))
+        finally:
+            pipe.fed.put(None)
+
+    return demux
+
+
+def _demux(pipe: _Pipe, name: str, form: str, start: int) -> None:
+    """Runs on the thread: packets, then an empty one, or what is wrong."""
+    try:
+        with cast(InputContainer, av.open(pipe, "r", format=form, options=OPTIONS, buffer_size=READ_BYTES)) as opened:
+            for packet in _packets(opened, pipe, name, form, start):
+                pipe.asked.put(packet)
+        pipe.asked.put(Packet(Codec("none"), b"", None))
+    except _Closed:
+        return
+    except AudioError as exc:
+        pipe.asked.put(exc)
+    except (av.FFmpegError, OSError, ValueError) as exc:
+        pipe.asked.put(AudioError(f"The {name} audio is damaged: {type(exc).__name__}."))
+
+
+def _packets(opened: InputContainer, pipe: _Pipe, name: str, form: str, start: int) -> Iterator[Packet]:
+    """The packets of the first audio stream, with the places where FFmpeg can begin again."""
+    stream = next(iter(opened.streams.audio), None)
+    if stream is None:
+        raise AudioError(f"The {name} upload has no audio track.")
+    context = stream.codec_context
+    if context is None or not context.sample_rate:
+        raise AudioError(f"The {name} audio is in a codec that can't be decoded here.")
+    codec = Codec(context.name, context=cast(AudioCodecContext, context))
+    header: bytes | None = None
+    last = -1
+    for packet in opened.demux(stream):
+        if not packet.size:
+            continue
+        place, at = None, packet.pos
+        if at is not None and at >= 0 and form not in KEPT_WHOLE:
+            if header is None and at <= MAX_PRELUDE_BYTES:
+                header = foreign_prelude(name, form, bytes(pipe.head[:at]))
+            if header is not None and at > last:
+                place = Place(start + at, header)
+            last = max(last, at)
+        time = float(packet.pts * packet.time_base) if packet.pts is not None and packet.time_base else None
+        yield Packet(codec, bytes(packet), place, time)
