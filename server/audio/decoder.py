@@ -105,7 +105,7 @@ class AudioDecoder:
                 data = self._hold(data, ended=True)
             assert self._decoder is not None
             pcm += self._decoder.decode(data) if data else b""
-            if self._decoder.rest is None and not self._decoder.pending:
+            if self._decoder.rest is None and not (data and self._decoder.pending):
                 pcm += self._decoder.flush()
             if self._decoder.rest is None:
                 break

@@ -200,7 +200,7 @@ class ContainerDecoder:
 
     def _gap_before(self, packet: Packet) -> bytes | None:
         """Silence for what is missing before the packet; ``None``: it has been heard already."""
-        jump = self._timeline.jump(packet, self._sample / self._rate if self._rate else 0.0)
+        jump = self._timeline.jump(packet, self._sample / self._rate if self._rate else None)
         if jump.heard:
             return None
         if jump.told:

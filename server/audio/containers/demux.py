@@ -111,8 +111,9 @@ class Source:
     def take_some_of_this_file(self, limit: int) -> Generator[None, None, bytes]:
         """As :meth:`take_some`, and nothing, too, where another file begins: see :meth:`check_end`."""
         while True:
-            certain = len(self._bytes) if self._ended else may_begin(bytes(self._bytes))
-            if found := BEGINNINGS.search(self._bytes):
+            ahead = bytes(self._bytes[: limit + LONGEST_BEGINNING])
+            certain = len(ahead) if self._ended else may_begin(ahead)
+            if found := BEGINNINGS.search(ahead):
                 certain = min(certain, found.start())
             if certain or found or self._ended:
                 return self._cut(min(limit, certain))

@@ -11,17 +11,18 @@ from av.container import InputContainer
 
 from server.audio.containers.demux import Codec, Packet, Packets, Place, Source
 from server.audio.preludes import foreign_prelude
+from server.audio.signatures import CONVERT
 from server.errors import AudioError
 
 OPTIONS = {"protocol_whitelist": "none", "probesize": "262144", "analyzeduration": "1000000"}
 """A file may name others, of this machine or of its network: none is opened."""
 READ_BYTES = 4_096
 MAX_PRELUDE_BYTES = 65_536
-"""Of a header that is kept with a checkpoint. A format with more of it is kept whole, see ``MAX_KEPT_BYTES``."""
+"""Of a header that is kept with a checkpoint. A file with more of it is kept whole."""
 ANSWER_SECONDS = 20.0
 """A demuxer that does not come back after so long never will."""
-KEPT_WHOLE = frozenset({"ape", "tta", "rm", "avi", "caf"})
-"""FFmpeg does not find their packets again behind a cut."""
+RESUMED = frozenset("aac ac3 aiff amr au eac3 flv loas mp3 mpegts voc w64 wav".split())
+"""FFmpeg finds their packets again behind a cut. An upload in another format is kept until its session ends."""
 
 
 class _Closed(OSError):
@@ -89,8 +90,8 @@ def _demux(pipe: _Pipe, name: str, form: str, start: int) -> None:
         return
     except AudioError as exc:
         pipe.asked.put(exc)
-    except (av.FFmpegError, OSError, ValueError) as exc:
-        pipe.asked.put(AudioError(f"The {name} audio is damaged: {type(exc).__name__}."))
+    except (av.FFmpegError, OSError, ValueError):
+        pipe.asked.put(AudioError(f"The {name} audio can't be read as it arrives. {CONVERT}"))
 
 
 def _packets(opened: InputContainer, pipe: _Pipe, name: str, form: str, start: int) -> Iterator[Packet]:
@@ -100,7 +101,7 @@ def _packets(opened: InputContainer, pipe: _Pipe, name: str, form: str, start: i
         raise AudioError(f"The {name} upload has no audio track.")
     context = stream.codec_context
     if context is None or not context.sample_rate:
-        raise AudioError(f"The {name} audio is in a codec that can't be decoded here.")
+        raise AudioError(f"The {name} audio is in a codec that can't be decoded here. {CONVERT}")
     codec = Codec(context.name, context=cast(AudioCodecContext, context))
     header: bytes | None = None
     last = -1
@@ -108,7 +109,7 @@ def _packets(opened: InputContainer, pipe: _Pipe, name: str, form: str, start: i
         if not packet.size:
             continue
         place, at = None, packet.pos
-        if at is not None and at >= 0 and form not in KEPT_WHOLE:
+        if at is not None and at >= 0 and form in RESUMED:
             if header is None and at <= MAX_PRELUDE_BYTES:
                 header = foreign_prelude(name, form, bytes(pipe.head[:at]))
             if header is not None and at > last:

@@ -2,8 +2,6 @@
 
 from collections.abc import Generator
 from tempfile import TemporaryFile
-from types import TracebackType
-from typing import Self
 
 from server.audio.containers.demux import Source
 from server.errors import AudioError
@@ -17,18 +15,14 @@ TOO_LONG = (
 
 
 class LateIndex:
-    """Audio of which nobody knows yet where its packets are. Left, its file is gone."""
+    """Audio of which nobody knows yet where its packets are."""
 
     def __init__(self) -> None:
         self._file = TemporaryFile()
         self._parts: list[tuple[int, int, int]] = []  # offset in the upload, place in the file, size
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """The file is gone with it."""
         self._file.close()
 
     def keep(self, source: Source, end: int | None) -> Generator[None, None, None]:

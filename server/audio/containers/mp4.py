@@ -73,16 +73,20 @@ class _Samples:
 def demux_mp4(source: Source) -> Packets:
     """The packets of the first audio track. Behind damage it goes on at the next fragment."""
     file = _File()
-    while True:
-        source.mark()
-        start = source.position
-        try:
-            yield from _top_box(source, file, start)
-        except AudioError:
-            if not file.began or file.movie is None or len(file.movie.sizes):
-                raise
-            yield from source.resync(FRAGMENT)
-            file.damaged = True
+    try:
+        while True:
+            source.mark()
+            start = source.position
+            try:
+                yield from _top_box(source, file, start)
+            except AudioError:
+                if not file.began or file.movie is None or len(file.movie.sizes):
+                    raise
+                yield from source.resync(FRAGMENT)
+                file.damaged = True
+    finally:
+        if file.late:
+            file.late.close()
 
 
 @dataclass(slots=True)
@@ -139,13 +143,12 @@ def _top_box(source: Source, file: _File, start: int) -> Packets:
 def _late_audio(file: _File) -> Packets:
     """The packets of audio that came before its index; decoding can begin with the first one only."""
     assert file.late
-    with file.late as late:
-        while sample := file.samples.next:
-            data = late.read(sample.offset, sample.size)
-            if data is None:
-                return
-            file.samples.advance()
-            yield file.packet(data, replace(sample, place=None))
+    while sample := file.samples.next:
+        data = file.late.read(sample.offset, sample.size)
+        if data is None:
+            return
+        file.samples.advance()
+        yield file.packet(data, replace(sample, place=None))
 
 
 def _audio(source: Source, file: _File, end: int | None) -> Packets:
@@ -258,7 +261,7 @@ def _codec(stsd: bytes) -> Codec:
         case b".mp3":
             return Codec("mp3")
     if name := PLAIN_CODECS.get(kind):
-        return Codec(name, rate=AMR_RATES.get(kind, 0), channels=kind in AMR_RATES)
+        return Codec(name, rate=AMR_RATES.get(kind, 0), channels=int(kind in AMR_RATES))
     if kind == b"alac":
         alac = _box(inner, b"alac") or _box(inner, b"wave", b"alac")
         return Codec("alac", b"\0\0\0\x24alac" + alac)

@@ -27,9 +27,11 @@ class Timeline:
         self._heard = False
         self._damaged = False
 
-    def jump(self, packet: Packet, decoded: float) -> Jump:
-        """``decoded``: seconds of audio that were decoded before the packet."""
+    def jump(self, packet: Packet, decoded: float | None) -> Jump:
+        """``decoded``: seconds of audio that were decoded before the packet; ``None``: it is the first one."""
         self._damaged = self._damaged or packet.damaged
+        if decoded is None:
+            return Jump()
         if packet.time is None:
             return Jump(heard=True) if self._heard else self._told(0.0)
         drift = packet.time - decoded
