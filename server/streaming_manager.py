@@ -10,7 +10,9 @@ import logging
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 
+from server.audio.declared import refusal_of
 from server.audio.formats import container_of, upload_format
+from server.audio.signatures import foreign_in, no_audio_in
 from server.engines.base import Capabilities, able_engines
 from server.errors import (
     BacklogFull,
@@ -21,6 +23,7 @@ from server.errors import (
     LogUnavailable,
     RequestError,
     SessionNotFound,
+    UnsupportedType,
     UploadTimeout,
     invalid,
 )
@@ -33,6 +36,9 @@ from server.transcript import Transcript, segments_of
 
 log = logging.getLogger("stt.manager")
 
+NOTED = ("audio_suspicious", "audio_gap", "undecodable_audio")
+HEAD_BYTES = 512
+"""First bytes of an upload that are looked at before they are stored."""
 SWEEP_SECONDS = 5.0
 PIECE_BYTES = 8_192
 """Piece of a long body that is stored at once: smaller than half of any backlog bound, so that room for it comes."""
@@ -127,6 +133,12 @@ class StreamingSessionManager:
         state = await self._log.state(session_id)
         return Transcript(state, segments_of(await self._log.read_events(session_id, after=0, wait=0)))
 
+    async def notes(self, session_id: str) -> list[str]:
+        """What recognition has found doubtful about the audio so far."""
+        events = await self._log.read_events(session_id, after=0, wait=0)
+        errors = (event.data for event in events if event.type is EventType.ERROR)
+        return [str(error["message"]) for error in errors if error.get("code") in NOTED]
+
     async def purge(self, session_id: str) -> None:
         """Erase everything about the session at once."""
         await self._log.purge(session_id)
@@ -137,8 +149,10 @@ class StreamingSessionManager:
         """Store one chunk, whole or not at all. ``offset``: its place in the upload; ``None``: behind what is there."""
         if len(data) > self._settings.max_chunk_bytes:
             raise BodyTooLarge(f"A chunk may have {self._settings.max_chunk_bytes} bytes of audio.")
-        if not data:
-            raise invalid({"audio_data": "The chunk is empty."})
+        if not data:  # as some browsers end a recording
+            return await self._log.state(session_id)
+        if not offset and (refusal := no_audio_in(data[:HEAD_BYTES])):
+            self._refuse_first(await self._log.state(session_id), refusal)
         if offset is None and len(data) % 2:
             await self._refuse_half_samples(session_id, data)
         state = await self._log.append_audio(session_id, data, offset)
@@ -146,15 +160,19 @@ class StreamingSessionManager:
         return state
 
     async def accept_stream(
-        self, session_id: str, body: AsyncIterator[bytes], offset: int | None = None
+        self, session_id: str, body: AsyncIterator[bytes], offset: int | None = None, declared: str = ""
     ) -> tuple[SessionState, int]:
         """Store a body piece by piece as it arrives, at the pace of the recognizer; also gives the bytes of the body.
+
+        ``declared``: the media type that the sender gives; a container that is not there is refused.
 
         When it breaks off, what had arrived stays stored: the next upload goes on at the session's ``offset``.
         """
         state = await self._log.state(session_id)
         received = 0
         while (arrived := await self._next_piece(body, state.offset)) is not None:
+            if not received and not offset and (refusal := refusal_of(arrived[:HEAD_BYTES], declared)):
+                self._refuse_first(state, refusal)
             for start in range(0, len(arrived), PIECE_BYTES):
                 piece = arrived[start : start + PIECE_BYTES]
                 state = await self._append_when_there_is_room(
@@ -162,8 +180,6 @@ class StreamingSessionManager:
                 )
                 received += len(piece)
                 self._metrics.audio_stored(len(piece))
-        if not received:
-            raise invalid({"body": "The body is empty."})
         return state, received
 
     async def flush(self, session_id: str) -> int:
@@ -192,11 +208,16 @@ class StreamingSessionManager:
                 if not await self._log.wait_for_room(session_id, self._settings.upload_idle_seconds):
                     raise
 
+    def _refuse_first(self, state: SessionState, refusal: str) -> None:
+        """Refuse what an upload begins with; in the middle of one it is part of something."""
+        if state.offset == 0 and state.config.encoding in ("auto", "linear16"):
+            raise UnsupportedType(refusal)
+
     async def _refuse_half_samples(self, session_id: str, data: bytes) -> None:
         """A chunk of PCM16 with half a sample, sent without a position, would shift every later sample."""
         state = await self._log.state(session_id)
         head = state.head or data
-        contained = state.config.encoding == "auto" and container_of(head)
+        contained = state.config.encoding == "auto" and (container_of(head) or foreign_in(head))
         if upload_format(state.config, head).width == 2 and not contained:
             raise invalid({"audio_data": f"{len(data)} bytes are no whole number of 16-bit samples."})
 

@@ -17,3 +17,8 @@ def gap(container: str, seconds: float, at: float) -> Finding:
     """A part of the upload is missing or can't be read."""
     length = f"{seconds:.1f} s of it are missing" if seconds else "some of it is missing"
     return Finding("audio_gap", f"The {container} audio has a gap at {at:.1f} s: {length}.", at, round(seconds, 3))
+
+
+def unreadable(container: str, at: float) -> Finding:
+    """From here on nothing could be read, so far."""
+    return Finding("audio_gap", f"The {container} audio can't be read from {at:.1f} s on.", at)

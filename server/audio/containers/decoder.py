@@ -18,7 +18,7 @@ from av.audio.codeccontext import AudioCodecContext
 
 from server.audio.containers.demux import AnotherFile, Codec, Ended, Packet, Packets, Place, Source
 from server.audio.containers.timeline import Timeline
-from server.audio.findings import Finding, gap
+from server.audio.findings import Finding, gap, unreadable
 from server.audio.resampler import MonoResampler
 from server.engines.base import BYTES_PER_SECOND, SAMPLE_RATE
 from server.errors import AudioError
@@ -34,6 +34,8 @@ MAX_CHANNELS = 8
 RATES = range(4_000, 192_001)
 STEP_BYTES = 4 * BYTES_PER_SECOND
 """PCM that is given at once: a few bytes may stand for hours."""
+MAX_LOST_BYTES = 65_536
+"""Passed over as unreadable before that is told, though it may yet go on."""
 MAX_KEPT_BYTES = 67_108_864
 """Of an upload that can be decoded from its beginning alone: so much of it is kept until the session ends."""
 
@@ -82,6 +84,7 @@ class ContainerDecoder:
         self._points: deque[_Point] = deque()
         self._rate = 0
         self._timeline = Timeline()
+        self._lost_told = False
         self.findings: list[Finding] = []
         """What a client is to be told; who tells it takes it out."""
         self.rest: bytes | None = None
@@ -103,6 +106,8 @@ class ContainerDecoder:
         try:
             self._decode_into(pcm)
             self._check_kept()
+            if self._source.lost > MAX_LOST_BYTES:
+                self._tell_lost()
         except AudioError as exc:
             if not pcm:
                 raise
@@ -119,6 +124,8 @@ class ContainerDecoder:
         pcm = self.decode(b"")
         if self.pending:
             return pcm
+        if self._source.lost:
+            self._tell_lost()
         if self._resampler is None or self._context is None:
             if self._resumes and not self._failures:
                 return pcm
@@ -168,6 +175,11 @@ class ContainerDecoder:
             self.rest = self._source.rest()
             pcm += self._flushed()
             self._resampler = None
+
+    def _tell_lost(self) -> None:
+        if not self._lost_told:
+            self.findings.append(unreadable(self._container, self.seconds))
+        self._lost_told = True
 
     def _check_kept(self) -> None:
         if not self._points and self._source.position - self._base.offset > MAX_KEPT_BYTES:

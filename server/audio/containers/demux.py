@@ -87,6 +87,8 @@ class Source:
         self._ended = False
         self._marked = bytearray()
         self._resynced = -1
+        self.lost = 0
+        """Bytes that are being passed over, because nothing in them can be read."""
 
     def feed(self, data: bytes) -> None:
         self._bytes += data
@@ -165,16 +167,18 @@ class Source:
         if self.position == self._resynced:
             yield from self.take(1)
         self._resynced = self.position
+        self.lost = 1
         while True:
             own, another = pattern.search(self._bytes), BEGINNINGS.search(self._bytes)
             if another and (own is None or another.start() <= own.start()):
                 self._cut(another.start())
+                self.lost = 0
                 raise AnotherFile
             if own:
                 self._cut(own.start())
-                self._resynced = self.position
+                self._resynced, self.lost = self.position, 0
                 return
-            self._cut(max(0, len(self._bytes) - LONGEST_BEGINNING))
+            self.lost += len(self._cut(max(0, len(self._bytes) - LONGEST_BEGINNING)))
             yield from self._wait()
 
     def _wait(self) -> Generator[None, None, None]:
