@@ -37,6 +37,7 @@ from server.transcript import Transcript, segments_of
 log = logging.getLogger("stt.manager")
 
 NOTED = ("audio_suspicious", "audio_gap", "undecodable_audio")
+MAX_NOTED_SESSIONS = 1_024
 HEAD_BYTES = 512
 """First bytes of an upload that are looked at before they are stored."""
 SWEEP_SECONDS = 5.0
@@ -60,6 +61,7 @@ class StreamingSessionManager:
         self._settings = settings
         self._metrics = metrics
         self._is_ready = is_ready
+        self._notes: dict[str, tuple[int, list[str]]] = {}  # by session: the newest event that was looked at
         self.draining = False
 
     async def run(self) -> None:
@@ -133,11 +135,21 @@ class StreamingSessionManager:
         state = await self._log.state(session_id)
         return Transcript(state, segments_of(await self._log.read_events(session_id, after=0, wait=0)))
 
-    async def notes(self, session_id: str) -> list[str]:
-        """What recognition has found doubtful about the audio so far."""
-        events = await self._log.read_events(session_id, after=0, wait=0)
-        errors = (event.data for event in events if event.type is EventType.ERROR)
-        return [str(error["message"]) for error in errors if error.get("code") in NOTED]
+    async def notes(self, state: SessionState) -> list[str]:
+        """What recognition has found doubtful about the audio so far.
+
+        Reading events keeps a session from being idle, so they are read only where there are new ones.
+        """
+        read, notes = self._notes.pop(state.session_id, (0, []))
+        if read != state.last_event_id:
+            read = state.last_event_id
+            events = await self._log.read_events(state.session_id, after=0, wait=0)
+            errors = (event.data for event in events if event.type is EventType.ERROR)
+            notes = [str(error["message"]) for error in errors if error.get("code") in NOTED]
+        self._notes[state.session_id] = read, notes
+        if len(self._notes) > MAX_NOTED_SESSIONS:
+            del self._notes[next(iter(self._notes))]
+        return notes
 
     async def purge(self, session_id: str) -> None:
         """Erase everything about the session at once."""

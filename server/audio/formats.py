@@ -96,15 +96,15 @@ def raw_format(config: SessionConfig) -> SampleFormat:
 def upload_format(config: SessionConfig, head: bytes) -> SampleFormat:
     """The format of an upload that begins with ``head``, as far as these bytes tell."""
     if config.encoding == "auto" and container_of(head) == "WAV":
-        with contextlib.suppress(AudioError):  # the recognition half reports it
+        with contextlib.suppress(AudioError, ForeignWav):  # the recognition half reports it
             for name, at, size in _wav_chunks(head):
                 if name == b"fmt " and at + size <= len(head):
                     return _wav_format(head[at : at + size])
     return raw_format(config)
 
 
-class ForeignWav(AudioError):
-    """A WAV whose samples are compressed. ``name``: for people."""
+class ForeignWav(Exception):
+    """A WAV whose samples are compressed: FFmpeg takes it apart. ``name``: for people."""
 
     def __init__(self, tag: int) -> None:
         self.name = f"WAV ({TAG_NAMES.get(tag, f'format {tag:#06x}')})"

@@ -49,7 +49,8 @@ async def create_session(request: Request, manager: Manager, limits: Limits) -> 
 @sessions.get("/sessions/{session_id}", responses=openapi.problems(_404="no such session"))
 async def describe_session(session_id: str, manager: Manager) -> SessionResponse:
     """Where the session stands; `offset` is where an interrupted upload goes on."""
-    return _described(await manager.state(session_id), await manager.notes(session_id))
+    state = await manager.state(session_id)
+    return _described(state, await manager.notes(state))
 
 
 @sessions.post(

@@ -63,7 +63,7 @@ async def test_an_empty_json_body(http: httpx.AsyncClient, session: str) -> None
     assert fields_of(await http.post(f"/sessions/{session}/audio", content=b"", headers=JSON))
 
 
-@pytest.mark.parametrize("kind", ["text/plain", "multipart/form-data; boundary=x", "image/png", "text/json", ""])
+@pytest.mark.parametrize("kind", ["text/plain", "multipart/form-data", "image/png", "text/json", ""])
 async def test_a_content_type_that_is_no_audio(http: httpx.AsyncClient, session: str, kind: str) -> None:
     answer = await http.post(f"/sessions/{session}/audio", content=PCM, headers={"Content-Type": kind})
     problem_of(answer, 415, "unsupported_media_type")

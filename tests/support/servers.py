@@ -19,6 +19,7 @@ from server.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 SPEECH_DIR = Path(os.environ.get("STT_SPEECH_DIR") or ROOT.parent / "shared" / "speech")
+FIELD_DIR = Path(os.environ.get("STT_FIELD_DIR") or ROOT.parent / "shared" / "field")
 KOREAN_WAV = ROOT / "samples" / "ko.wav"
 KOREAN_TEXT = "그는 이리저리 피하면서 길 한 옆으로 걸어갔다"
 LIVE_DEEPGRAM_KEY = os.environ.get("DEEPGRAM_API_KEY", "").strip()
