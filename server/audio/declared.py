@@ -3,7 +3,15 @@
 from server.audio.formats import MAGIC_BYTES, container_of
 from server.audio.signatures import foreign_in, no_audio_in
 
-CONTAINERS = {"webm": "WebM", "x-matroska": "WebM", "ogg": "Ogg", "opus": "Ogg", "mp4": "MP4", "m4a": "MP4", "x-m4a": "MP4"}
+CONTAINERS = {
+    "webm": "WebM",
+    "x-matroska": "WebM",
+    "ogg": "Ogg",
+    "opus": "Ogg",
+    "mp4": "MP4",
+    "m4a": "MP4",
+    "x-m4a": "MP4",
+}
 CONTAINERS |= {"flac": "FLAC", "x-flac": "FLAC", "quicktime": "MP4", "3gpp": "MP4"}
 
 

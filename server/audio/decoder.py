@@ -8,9 +8,9 @@ from collections import deque
 from dataclasses import replace
 
 from server.audio.containers.decoder import ContainerDecoder
+from server.audio.containers.foreign import demux_with
 from server.audio.containers.frames import is_certain
 from server.audio.containers.kinds import DEMUXERS
-from server.audio.containers.foreign import demux_with
 from server.audio.findings import Finding
 from server.audio.formats import MAGIC_BYTES, ForeignWav, container_of, parse_wav_header
 from server.audio.preludes import NEW_FILE, foreign_of, wav_of

@@ -1,10 +1,8 @@
 """FFmpeg's own opinion of the first bytes of an upload. Blocks for about a millisecond."""
 
 import io
-from typing import cast
 
 import av
-from av.container import InputContainer
 
 from server.audio.containers.foreign import OPTIONS
 from server.audio.signatures import has_magic, like_pcm
@@ -25,7 +23,7 @@ def probed(head: bytes) -> tuple[str, str] | None:
 
     """
     try:
-        with cast(InputContainer, av.open(io.BytesIO(head), "r", options=OPTIONS)) as opened:
+        with av.open(io.BytesIO(head), "r", options=OPTIONS) as opened:
             form = opened.format.name.partition(",")[0]
             audio = next(iter(opened.streams.audio), None)
             rate = audio.codec_context.sample_rate if audio and audio.codec_context else 0

@@ -102,26 +102,22 @@ class RecognizerRun:
                 return None
 
     async def _send_slice(self, recognizer: Recognizer, audio: AudioSlice) -> bool:
-        """Decode and send a slice, in steps where it stands for much; whether the session has lasted long enough."""
-        decoder = self._decoder
-        pcm = await self._decoded(decoder.decode, audio.data)
+        """Decode and send a slice; whether the session has lasted as long as one may."""
+        if await self._send_steps(recognizer, self._decoder.decode, audio.data):
+            return True
+        return audio.finished and await self._send_steps(recognizer, lambda _: self._decoder.flush(), b"")
+
+    async def _send_steps(self, recognizer: Recognizer, decode: Callable[[bytes], bytes], data: bytes) -> bool:
+        """A few bytes may stand for hours: they are decoded and sent step by step."""
         while True:
-            await self._session.tell(decoder.findings())
+            pcm = await self._decoded(decode, data)
+            await self._session.tell(self._decoder.findings())
             await self._send(recognizer, pcm[: self._bytes_left()])
             if self._sent >= self._max_seconds:
                 return True
-            if not decoder.pending:
-                break
-            pcm = await self._decoded(decoder.decode, b"")
-        while audio.finished:
-            pcm = await self._decoded(lambda _: decoder.flush(), b"")
-            await self._session.tell(decoder.findings())
-            await self._send(recognizer, pcm[: self._bytes_left()])
-            if not decoder.pending:
-                break
-            if self._sent >= self._max_seconds:
-                return True
-        return False
+            if not self._decoder.pending:
+                return False
+            data = b""
 
     def _bytes_left(self) -> int:
         return max(0, round((self._max_seconds - self._sent) * SAMPLE_RATE)) * 2

@@ -24,6 +24,6 @@ class AsMeant:
 
 def _without_body(send: Send) -> Send:
     async def send_headers(message: Message) -> None:
-        await send(message | {"body": b""} if message["type"] == "http.response.body" else message)
+        await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
 
     return send_headers

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from server.audio.containers.frames import frame_length
 from server.engines.base import SAMPLE_RATE
 from server.errors import AudioError
-from tests.support.container_kinds import KINDS, SLICE, decoded, fed, whole
+from tests.support.container_kinds import KINDS, SLICE, decoded, whole
 from tests.support.recordings import NO_NOISE, korean, recording
 
 

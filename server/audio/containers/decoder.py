@@ -83,7 +83,7 @@ class ContainerDecoder:
         self._lock = threading.Lock()
         self._points: deque[_Point] = deque()
         self._rate = 0
-        self._timeline = Timeline()
+        self._timeline = Timeline(numbered=container == "Ogg")
         self._lost_told = False
         self.findings: list[Finding] = []
         """What a client is to be told; who tells it takes it out."""

@@ -3,10 +3,9 @@
 import threading
 from collections.abc import Callable, Iterator
 from queue import Empty, SimpleQueue
-from typing import cast
 
 import av
-from av.audio.codeccontext import AudioCodecContext
+from av.audio.stream import AudioStream
 from av.container import InputContainer
 
 from server.audio.containers.demux import Codec, Packet, Packets, Place, Source
@@ -25,6 +24,10 @@ RESUMED = frozenset("aac ac3 aiff amr au eac3 flv loas mp3 mpegts voc w64 wav".s
 """FFmpeg finds their packets again behind a cut. An upload in another format is kept until its session ends."""
 
 
+TIMED = frozenset({"flv", "mpegts"})
+"""Their times are those of the recording, also behind a loss."""
+
+
 class _Closed(OSError):
     """Nobody feeds the demuxer any more."""
 
@@ -37,14 +40,17 @@ class _Pipe:
         self.fed: SimpleQueue[bytes | None] = SimpleQueue()
         self.taken = 0
         self.head = bytearray()
-        self._ended = False
+        self._ended = self._closed = False
 
     def read(self, size: int) -> bytes:
+        if self._closed:
+            raise _Closed
         if self._ended:
             return b""
         self.asked.put(None)
         data = self.fed.get()
         if data is None:
+            self._closed = True
             raise _Closed
         self._ended = not data
         if len(self.head) <= MAX_PRELUDE_BYTES:
@@ -82,7 +88,7 @@ def demux_with(name: str, form: str) -> Callable[[Source], Packets]:
 def _demux(pipe: _Pipe, name: str, form: str, start: int) -> None:
     """Runs on the thread: packets, then an empty one, or what is wrong."""
     try:
-        with cast(InputContainer, av.open(pipe, "r", format=form, options=OPTIONS, buffer_size=READ_BYTES)) as opened:
+        with av.open(pipe, "r", format=form, options=OPTIONS, buffer_size=READ_BYTES) as opened:
             for packet in _packets(opened, pipe, name, form, start):
                 pipe.asked.put(packet)
         pipe.asked.put(Packet(Codec("none"), b"", None))
@@ -102,7 +108,7 @@ def _packets(opened: InputContainer, pipe: _Pipe, name: str, form: str, start: i
     context = stream.codec_context
     if context is None or not context.sample_rate:
         raise AudioError(f"The {name} audio is in a codec that can't be decoded here. {CONVERT}")
-    codec = Codec(context.name, context=cast(AudioCodecContext, context))
+    codec = Codec(context.name, context=context)
     header: bytes | None = None
     last = -1
     for packet in opened.demux(stream):
@@ -115,5 +121,8 @@ def _packets(opened: InputContainer, pipe: _Pipe, name: str, form: str, start: i
             if header is not None and at > last:
                 place = Place(start + at, header)
             last = max(last, at)
-        time = float(packet.pts * packet.time_base) if packet.pts is not None and packet.time_base else None
-        yield Packet(codec, bytes(packet), place, time)
+        yield Packet(codec, bytes(packet), place, _time(packet) if form in TIMED else None)
+
+
+def _time(packet: av.Packet[AudioStream]) -> float | None:
+    return float(packet.pts * packet.time_base) if packet.pts is not None and packet.time_base else None

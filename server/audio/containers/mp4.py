@@ -28,9 +28,7 @@ PLAIN_CODECS = {b"ac-3": "ac3", b"ec-3": "eac3", b"samr": "amrnb", b"sawb": "amr
 AMR_RATES = {b"samr": 8_000, b"sawb": 16_000}
 CODEC_NAMES = {b"sowt": "PCM ('sowt')", b"twos": "PCM ('twos')", b"enca": "an encrypted codec", b"sevc": "EVRC"}
 DAMAGED = "The header of the MP4 audio is damaged."
-KNOWN = frozenset(
-    b"ftyp styp moov moof mdat sidx ssix free skip wide uuid emsg prft mfra meta udta pdin pnot".split()
-)
+KNOWN = frozenset(b"ftyp styp moov moof mdat sidx ssix free skip wide uuid emsg prft mfra meta udta pdin pnot".split())
 """Boxes of the outermost level. Anything else was read out of the middle of something."""
 FRAGMENT = re.compile(rb".{4}moof\x00\x00\x00\x10mfhd", re.DOTALL)
 MAX_OTHER_BYTES = 4_194_304

@@ -20,9 +20,10 @@ class Jump:
 
 
 class Timeline:
-    """Follows one container's times."""
+    """Follows one container's times. ``numbered``: it tells of a loss itself, and without one its times may be wrong."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, numbered: bool) -> None:
+        self._numbered = numbered
         self._drift: float | None = None
         self._heard = False
         self._damaged = False
@@ -35,7 +36,8 @@ class Timeline:
         if packet.time is None:
             return Jump(heard=True) if self._heard else self._told(0.0)
         drift = packet.time - decoded
-        jump = 0.0 if self._drift is None else drift - self._drift
+        doubtful = self._damaged or self._heard or not self._numbered
+        jump = drift - self._drift if doubtful and self._drift is not None else 0.0
         self._heard = -MAX_GAP_SECONDS < jump < -GAP_SECONDS
         if self._heard:
             return Jump(heard=True)

@@ -17,6 +17,7 @@ from server.audio.containers.demux import (
     flac_codec,
     opus_codec,
 )
+from server.audio.signatures import CONVERT
 from server.errors import AudioError
 
 EBML, TRACKS, SIMPLE_BLOCK, BLOCK = 0x1A45DFA3, 0x1654AE6B, 0xA3, 0xA1
@@ -219,7 +220,7 @@ def _codec(entry: dict[int, bytes]) -> Codec:
             audio = dict(_elements(entry.get(AUDIO, b"")))
             codec = "pcm_s16le" if name.endswith("LIT") else "pcm_f32le"
             return Codec(codec, b"", _rate(audio), int.from_bytes(audio.get(CHANNELS, b"\1"), "big"))
-    raise AudioError(f"WebM audio in {name[:40] or 'an unnamed codec'} is not supported.")
+    raise AudioError(f"WebM audio in {name[:40] or 'an unnamed codec'} is not supported. {CONVERT}")
 
 
 def _rate(audio: dict[int, bytes]) -> int:
