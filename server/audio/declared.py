@@ -26,6 +26,6 @@ def refusal_of(head: bytes, declared: str) -> str | None:
     if container is None or len(head) < MAGIC_BYTES or container_of(head) or foreign_in(head):
         return None
     return (
-        f"Content-Type says {declared}, but these bytes are not the beginning of {container}, nor of anything else that "
-        "is known here. Send a recording from its start; of 16-bit PCM say application/octet-stream."
+        f"Content-Type says {declared}, but these bytes are not the beginning of {container}, nor of anything else "
+        "that is known here. Send a recording from its start; of 16-bit PCM say application/octet-stream."
     )

@@ -69,7 +69,8 @@ def doubtful(block: bytes, channels: int = 1) -> str:
     white = _step(samples.astype(float), channels)
     if white < SMOOTH:
         return ""
-    floats = samples.view("<f4").astype(float)
+    with np.errstate(invalid="ignore"):
+        floats = samples.view("<f4").astype(float)
     if np.isfinite(floats).all() and 1e-5 < np.mean(np.abs(floats)) < 4 and _step(floats, channels) < SMOOTH:
         return "float"
     if _step(samples.byteswap().astype(float), channels) < SMOOTH / 2:

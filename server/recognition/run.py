@@ -59,8 +59,11 @@ class RecognizerRun:
         self._asked: deque[int] = deque()  # offsets of the marks that the recognizer has yet to answer
         self._waits: dict[str, float] = {}  # what the recognizer is late with if it takes too long, and since when
 
-    async def run(self) -> None:
-        """Raises :class:`AudioError` once everything before the damage is published, and whatever the engine raises."""
+    async def run(self) -> bool:
+        """Whether the session has lasted as long as one may.
+
+        Raises :class:`AudioError` once everything before the damage is published, and whatever the engine raises.
+        """
         recognizer: Recognizer | None = None
         try:
             async with contextlib.AsyncExitStack() as stack:
@@ -78,6 +81,7 @@ class RecognizerRun:
                 watching.cancel()
                 if damage:
                     raise damage
+            return self._sent >= self._max_seconds
         finally:
             self._decoder.close()
             if isinstance(recognizer, Metered):

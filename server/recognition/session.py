@@ -71,9 +71,9 @@ class SessionRecognition:
         self._log_failures = 0
         seconds = self._settings.engine_timeout_seconds
         longest = self._settings.max_session_seconds
-        await RecognizerRun(self, engine, state.config, state.checkpoint, seconds, longest).run()
+        over = await RecognizerRun(self, engine, state.config, state.checkpoint, seconds, longest).run()
         state = await self._log.state(self._lease.session_id)
-        return partial(self._end, state.reason or "finished")
+        return partial(self._end, "max_duration" if over else state.reason or "finished")
 
     async def _recover(self, error: EngineError) -> Step:
         """Decide what recognises from the checkpoint on."""

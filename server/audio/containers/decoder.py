@@ -17,7 +17,7 @@ import numpy as np
 from av.audio.codeccontext import AudioCodecContext
 
 from server.audio.containers.demux import AnotherFile, Codec, Ended, Packet, Packets, Place, Source
-from server.audio.containers.timeline import Timeline
+from server.audio.containers.timeline import GAP_SECONDS, Timeline
 from server.audio.findings import Finding, gap, unreadable
 from server.audio.resampler import MonoResampler
 from server.engines.base import BYTES_PER_SECOND, SAMPLE_RATE
@@ -30,6 +30,7 @@ PLACE_SECONDS = 0.25
 MAX_PLACES = 4_096
 MAX_FAILURES = 50
 """Packets in a row that can't be decoded."""
+MANY_FAILURES = 10
 MAX_CHANNELS = 8
 RATES = range(4_000, 192_001)
 STEP_BYTES = 4 * BYTES_PER_SECOND
@@ -77,6 +78,7 @@ class ContainerDecoder:
         self._resampler: _Resampler | None = None
         self._last: av.AudioFrame | None = None
         self._failures = 0
+        self._failed_samples = 0
         self._damage: AudioError | None = None
         self._sample = 0
         self._given = 0
@@ -124,10 +126,12 @@ class ContainerDecoder:
         pcm = self.decode(b"")
         if self.pending:
             return pcm
-        if self._source.lost:
+        no_audio_yet = self._resumes and not self._failures
+        self._tell_failures()
+        if self._source.lost > 0:
             self._tell_lost()
         if self._resampler is None or self._context is None:
-            if self._resumes and not self._failures:
+            if no_audio_yet:
                 return pcm
             raise AudioError(f"The {self._container} upload ended before its audio began.")
         end = self._flushed()
@@ -176,6 +180,13 @@ class ContainerDecoder:
             pcm += self._flushed()
             self._resampler = None
 
+    def _tell_failures(self) -> None:
+        """Packets before this one could not be decoded: a click is not told, a word is."""
+        seconds = self._failed_samples / self._rate if self._rate else 0.0
+        if seconds >= GAP_SECONDS or self._failures >= MANY_FAILURES:
+            self.findings.append(gap(self._container, seconds, self.seconds))
+        self._failures = self._failed_samples = 0
+
     def _tell_lost(self) -> None:
         if not self._lost_told:
             self.findings.append(unreadable(self._container, self.seconds))
@@ -198,12 +209,13 @@ class ContainerDecoder:
             self._codec, self._context = packet.codec, packet.codec.context or self._open(packet.codec)
         try:
             frames = self._context.decode(av.Packet(packet.data))
-            self._failures = 0
+            self._tell_failures()
         except av.FFmpegError as exc:
             self._failures += 1
             if self._failures > MAX_FAILURES:
                 raise AudioError(f"The {self._container} audio can't be decoded.") from exc
             frames = [_silence_like(self._last)] if self._last else []
+            self._failed_samples += sum(frame.samples for frame in frames)
         pcm = filling + b"".join(self._pcm(frame) for frame in frames)
         if packet.place and self._resampler:
             first = self._sample - (0 if packet.codec.lead_in else sum(frame.samples for frame in frames))

@@ -158,8 +158,8 @@ class Source:
             self.unread(bytes(self._marked))
         self._marked = bytearray()
 
-    def resync(self, pattern: re.Pattern[bytes]) -> Generator[None, None, None]:
-        """Drop what comes before ``pattern``.
+    def resync(self, pattern: re.Pattern[bytes], unsaid: int = 0) -> Generator[None, None, None]:
+        """Drop what comes before ``pattern``, and count it in ``lost``, but for the first ``unsaid`` bytes.
 
         Raises :class:`Ended` where it does not come, and :class:`AnotherFile` where another file begins before it.
         """
@@ -167,7 +167,7 @@ class Source:
         if self.position == self._resynced:
             yield from self.take(1)
         self._resynced = self.position
-        self.lost = 1
+        self.lost = self.lost or 1 - unsaid
         while True:
             own, another = pattern.search(self._bytes), BEGINNINGS.search(self._bytes)
             if another and (own is None or another.start() <= own.start()):

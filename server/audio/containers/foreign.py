@@ -1,5 +1,6 @@
 """Whatever else FFmpeg can take apart: its demuxer on a thread, fed as bytes arrive, in step with who feeds it."""
 
+import re
 import threading
 from collections.abc import Callable, Iterator
 from queue import Empty, SimpleQueue
@@ -10,7 +11,7 @@ from av.container import InputContainer
 
 from server.audio.containers.demux import Codec, Packet, Packets, Place, Source
 from server.audio.preludes import foreign_prelude
-from server.audio.signatures import CONVERT
+from server.audio.signatures import BEGINNINGS, CONVERT
 from server.errors import AudioError
 
 OPTIONS = {"protocol_whitelist": "none", "probesize": "262144", "analyzeduration": "1000000"}
@@ -28,6 +29,11 @@ TIMED = frozenset({"flv", "mpegts"})
 """Their times are those of the recording, also behind a loss."""
 
 
+NOTHING = re.compile(rb"(?!)")
+TRAILER_BYTES, ENOUGH = 4_096, 0.75
+"""Tags and indexes behind the audio. FFmpeg's demuxer has ended there; more of it was audio that it could not read."""
+
+
 class _Closed(OSError):
     """Nobody feeds the demuxer any more."""
 
@@ -40,6 +46,7 @@ class _Pipe:
         self.fed: SimpleQueue[bytes | None] = SimpleQueue()
         self.taken = 0
         self.head = bytearray()
+        self.audio_bytes = 0
         self._ended = self._closed = False
 
     def read(self, size: int) -> bytes:
@@ -53,6 +60,7 @@ class _Pipe:
             self._closed = True
             raise _Closed
         self._ended = not data
+        self.taken += len(data)
         if len(self.head) <= MAX_PRELUDE_BYTES:
             self.head += data
         return data
@@ -62,7 +70,7 @@ def demux_with(name: str, form: str) -> Callable[[Source], Packets]:
     """A demuxer of packets for FFmpeg's format ``form``; ``name`` is what people call it."""
 
     def demux(source: Source) -> Packets:
-        start, pipe = source.position, _Pipe()
+        start, pipe, piece = source.position, _Pipe(), b""
         thread = threading.Thread(target=_demux, args=(pipe, name, form, start), name="demux", daemon=True)
         thread.start()
         try:
@@ -75,10 +83,15 @@ def demux_with(name: str, form: str) -> Callable[[Source], Packets]:
                     raise found
                 if isinstance(found, Packet):
                     if not found.data:
-                        return
+                        source.lost = int(found.damaged)
+                        break
                     yield found
                 else:
-                    pipe.fed.put((yield from source.take_some(READ_BYTES)))
+                    piece = yield from source.take_some(READ_BYTES)
+                    pipe.fed.put(piece)
+            if BEGINNINGS.search(piece):  # of another file, which FFmpeg has read, too
+                source.unread(piece)
+            yield from source.resync(NOTHING, unsaid=TRAILER_BYTES)
         finally:
             pipe.fed.put(None)
 
@@ -87,17 +100,24 @@ def demux_with(name: str, form: str) -> Callable[[Source], Packets]:
 
 def _demux(pipe: _Pipe, name: str, form: str, start: int) -> None:
     """Runs on the thread: packets, then an empty one, or what is wrong."""
+    end: Packet | AudioError = AudioError(f"The {name} audio can't be read as it arrives. {CONVERT}")
     try:
         with av.open(pipe, "r", format=form, options=OPTIONS, buffer_size=READ_BYTES) as opened:
             for packet in _packets(opened, pipe, name, form, start):
                 pipe.asked.put(packet)
-        pipe.asked.put(Packet(Codec("none"), b"", None))
-    except _Closed:
-        return
+            end = Packet(Codec("none"), b"", None, damaged=_passed_over(opened, pipe))
     except AudioError as exc:
-        pipe.asked.put(exc)
-    except (av.FFmpegError, OSError, ValueError):
-        pipe.asked.put(AudioError(f"The {name} audio can't be read as it arrives. {CONVERT}"))
+        end = exc
+    except (av.FFmpegError, OSError, ValueError, IndexError):
+        pass  # it is told as it stands above
+    finally:
+        pipe.asked.put(end)
+
+
+def _passed_over(opened: InputContainer, pipe: _Pipe) -> bool:
+    """Whether much of the file was no audio, though it holds nothing but audio."""
+    alone = not opened.streams.video and opened.format.name not in ("mpegts", "mpeg")
+    return alone and pipe.audio_bytes < ENOUGH * (pipe.taken - TRAILER_BYTES)
 
 
 def _packets(opened: InputContainer, pipe: _Pipe, name: str, form: str, start: int) -> Iterator[Packet]:
@@ -121,8 +141,9 @@ def _packets(opened: InputContainer, pipe: _Pipe, name: str, form: str, start: i
             if header is not None and at > last:
                 place = Place(start + at, header)
             last = max(last, at)
+        pipe.audio_bytes += packet.size
         yield Packet(codec, bytes(packet), place, _time(packet) if form in TIMED else None)
 
 
-def _time(packet: av.Packet[AudioStream]) -> float | None:
+def _time(packet: "av.Packet[AudioStream]") -> float | None:
     return float(packet.pts * packet.time_base) if packet.pts is not None and packet.time_base else None

@@ -18,7 +18,7 @@ class LateIndex:
     """Audio of which nobody knows yet where its packets are."""
 
     def __init__(self) -> None:
-        self._file = TemporaryFile()
+        self._file = TemporaryFile()  # noqa: SIM115 - it lives as long as this
         self._parts: list[tuple[int, int, int]] = []  # offset in the upload, place in the file, size
 
     def close(self) -> None:

@@ -12,7 +12,7 @@ MAX_GAP_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Jump:
-    """``seconds`` are missing before a packet. ``heard``: the packet was heard already. ``told``: it is worth telling."""
+    """``seconds`` are missing before a packet. ``heard``: the packet was heard already. ``told``: it is to be told."""
 
     seconds: float = 0.0
     heard: bool = False
@@ -20,7 +20,7 @@ class Jump:
 
 
 class Timeline:
-    """Follows one container's times. ``numbered``: it tells of a loss itself, and without one its times may be wrong."""
+    """Follows one container's times. ``numbered``: it tells of a loss itself; without one its times may be wrong."""
 
     def __init__(self, *, numbered: bool) -> None:
         self._numbered = numbered
