@@ -103,7 +103,8 @@ def main() -> int:
     gc.collect()
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
     print(
-        f"{options.count} uploads: {dict(outcomes)}; slowest call {slowest:.2f} s; memory grew by {grown:.0f} MB; {bad} bad"
+        f"{options.count} uploads: {dict(outcomes)}; slowest call {slowest:.2f} s; memory grew by {grown:.0f} MB; "
+        f"{bad} bad"
     )
     return 1 if bad else 0
 
