@@ -181,11 +181,12 @@ class ContainerDecoder:
             self._resampler = None
 
     def _tell_failures(self) -> None:
-        """Packets before this one could not be decoded: a click is not told, a word is."""
+        """Packets before this one could not be decoded: a click is not told, a word is, and many clicks are."""
         seconds = self._failed_samples / self._rate if self._rate else 0.0
         if seconds >= GAP_SECONDS or self._failures >= MANY_FAILURES:
             self.findings.append(gap(self._container, seconds, self.seconds))
-        self._failures = self._failed_samples = 0
+            self._failed_samples = 0
+        self._failures = 0
 
     def _tell_lost(self) -> None:
         if not self._lost_told:

@@ -1,5 +1,6 @@
 """MP3, AAC (ADTS) and FLAC: files that are nothing but frames, after a tag or a header at most."""
 
+import re
 from collections.abc import Iterator
 
 import av
@@ -12,6 +13,9 @@ PARSED_BYTES = 512
 """FFmpeg's parsers give about one frame a call, so they are fed less than a frame."""
 MAX_HELD_BYTES = 1_048_576
 """Of a frame that has no end."""
+JUNK_BYTES = 1_024
+"""Between frames, in all, before it is told that they were frames once."""
+TAG = re.compile(rb"ID3|APETAGEX|TAG")
 NO_TAG = b"ID3\4\0\0\0\0\0\0"
 """A tag with nothing in it, which says that MPEG frames follow."""
 STREAM_INFO = 0
@@ -96,15 +100,18 @@ def demux_flac(source: Source) -> Packets:
 def _frames(source: Source, codec: Codec, piece: bytes, prelude: bytes) -> Packets:
     """Let FFmpeg's parser find the frames; one can begin again at each of them. ``piece`` has been taken already."""
     parser = av.CodecContext.create(codec.name, "r")
-    held = bytearray()
+    held, junk, began = bytearray(), 0, False
     piece = piece or (yield from source.take_some(PARSED_BYTES))
     while True:
         held += piece
         for frame in _parsed(parser, piece):
             at = held.find(frame)  # what was passed over as no frame lies before it
             place = None if at < 0 else Place(source.position - len(held) + at, prelude)
+            junk += at if began and at > 0 and not TAG.search(held, 0, at) else 0
+            began, damaged = True, junk >= JUNK_BYTES
             del held[: at + len(frame) if place else 0]
-            yield Packet(codec, frame, place)
+            yield Packet(codec, frame, place, damaged=damaged)
+            junk = 0 if damaged else junk
         if not piece:
             source.check_end()
             return
