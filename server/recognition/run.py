@@ -81,11 +81,11 @@ class RecognizerRun:
                 watching.cancel()
                 if damage:
                     raise damage
-            return self._sent >= self._max_seconds
         finally:
             self._decoder.close()
             if isinstance(recognizer, Metered):
                 self._session.count_cost(recognizer.usage)
+        return self._sent >= self._max_seconds
 
     async def _feed(self, recognizer: Recognizer) -> AudioError | None:
         """Send the audio as it comes, until there is no more, or what comes is none: what was said before it counts."""

@@ -177,8 +177,8 @@ HOT_PATHS: dict[str, Any] = {
             "tags": ["sessions"],
             "summary": "Upload Audio",
             "operationId": "upload_audio",
-            "description": "Audio: base64 in JSON, a form with a file, or raw bytes, also as one long chunked body that "
-            "is taken in as it arrives.\n\nA raw body's position in the session's upload goes into the header "
+            "description": "Audio: base64 in JSON, a form with a file, or raw bytes, also as one long chunked body "
+            "that is taken in as it arrives.\n\nA raw body's position in the session's upload goes into the header "
             "`Upload-Offset`. Of a video the first audio track is recognised.",
             "parameters": [
                 SESSION_ID,

@@ -140,7 +140,8 @@ class ContainerDecoder:
 
     def close(self) -> None:
         """Let go of the demuxer; nothing is decoded any more."""
-        self._packets.close()
+        with suppress(ValueError):  # a thread that was left behind is in it, and drops it when it is done
+            self._packets.close()
 
     def _flushed(self) -> bytes:
         if self._resampler is None or self._context is None:

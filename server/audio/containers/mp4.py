@@ -144,7 +144,7 @@ def _late_audio(file: _File) -> Packets:
     while sample := file.samples.next:
         data = file.late.read(sample.offset, sample.size)
         if data is None:
-            return
+            raise AudioError("The MP4 audio is damaged: its index tells of audio that is not there.")
         file.samples.advance()
         yield file.packet(data, replace(sample, place=None))
 
