@@ -39,7 +39,7 @@ def recognition_events(
             return []
 
 
-def error_event(code: str, message: str, *, recoverable: bool, **more: str) -> NewEvent:
+def error_event(code: str, message: str, *, recoverable: bool, **more: str | float) -> NewEvent:
     data = {"code": code, "message": message, "recoverable": recoverable, **more}
     return new_event(EventType.ERROR, data)
 

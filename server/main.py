@@ -27,7 +27,7 @@ from server.session_log.base import SessionLog
 from server.settings import Settings
 
 CORS: dict[str, Any] = {
-    "allow_methods": ["GET", "POST", "DELETE"],
+    "allow_methods": ["GET", "HEAD", "POST", "DELETE"],
     "allow_headers": ["*"],
     "expose_headers": ["Upload-Offset", "Retry-After"],
 }

@@ -9,9 +9,34 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+import langcodes
+from langcodes.tag_parser import LanguageTagError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
-LanguageTag = Annotated[str, StringConstraints(pattern=r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{2,8})*$", max_length=35)]
+DETECT = "multi"
+"""In the place of a language: find it out."""
+AS_ENGINES_SAY = {"cmn": "zh", "nb": "no", "fil": "tl", "jv": "jw"}
+"""What the engines call languages that have a newer or narrower tag."""
+
+
+def language_tag(text: str) -> str:
+    """The tag that the engines know of a language as browsers and vendors name it: ``ko_KR``, ``kor``, ``cmn``, ``iw``.
+
+    Raises:
+        ValueError: it names no language.
+
+    """
+    if text.lower() in ("auto", DETECT):
+        return DETECT
+    try:
+        tag = langcodes.standardize_tag(text)
+    except LanguageTagError:
+        raise ValueError("This names no language. Give a BCP-47 tag such as ko, en-US or zh-TW, or multi") from None
+    language, hyphen, rest = tag.partition("-")
+    return AS_ENGINES_SAY.get(language, language) + hyphen + rest
+
+
+LanguageTag = Annotated[str, StringConstraints(max_length=35), AfterValidator(language_tag)]
 Keyword = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
 
 
@@ -21,7 +46,7 @@ class SessionConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     model: str | None = Field(None, max_length=64, description="Model of the cloud engine. Default: its own choice.")
-    language: LanguageTag = Field("ko", description="BCP-47 tag, or `multi` to detect the language.")
+    language: LanguageTag = Field("ko", description="BCP-47 tag, or `multi` (`auto`) to detect the language.")
     interim_results: bool = Field(True, description="Publish `token` events while an utterance is spoken.")
     smart_format: bool = Field(True, description="Make numbers and spacing readable.")
     punctuate: bool = Field(True, description="Punctuation, where the engine has it.")
@@ -103,6 +128,7 @@ class SessionResponse(BaseModel):
     engine: str
     config: SessionConfig
     created: float = Field(description="Unix seconds.")
+    notes: list[str] = Field(default=[], description="What is doubtful about the audio: gaps, samples that are none.")
 
 
 class WordResponse(BaseModel):

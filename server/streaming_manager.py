@@ -10,7 +10,9 @@ import logging
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 
+from server.audio.declared import refusal_of
 from server.audio.formats import container_of, upload_format
+from server.audio.signatures import foreign_in, no_audio_in
 from server.engines.base import Capabilities, able_engines
 from server.errors import (
     BacklogFull,
@@ -21,6 +23,7 @@ from server.errors import (
     LogUnavailable,
     RequestError,
     SessionNotFound,
+    UnsupportedType,
     UploadTimeout,
     invalid,
 )
@@ -33,6 +36,10 @@ from server.transcript import Transcript, segments_of
 
 log = logging.getLogger("stt.manager")
 
+NOTED = ("audio_suspicious", "audio_gap", "undecodable_audio")
+MAX_NOTED_SESSIONS = 1_024
+HEAD_BYTES = 512
+"""First bytes of an upload that are looked at before they are stored."""
 SWEEP_SECONDS = 5.0
 PIECE_BYTES = 8_192
 """Size of the pieces in which a long body is stored: less than half of any backlog bound, so there will be room."""
@@ -54,6 +61,7 @@ class StreamingSessionManager:
         self._settings = settings
         self._metrics = metrics
         self._is_ready = is_ready
+        self._notes: dict[str, tuple[int, list[str]]] = {}  # by session: the newest event that was looked at
         self.draining = False
 
     async def run(self) -> None:
@@ -134,6 +142,22 @@ class StreamingSessionManager:
         state = await self._log.state(session_id)
         return Transcript(state, segments_of(await self._log.read_events(session_id, after=0, wait=0)))
 
+    async def notes(self, state: SessionState) -> list[str]:
+        """What recognition has found doubtful about the audio so far.
+
+        Reading events keeps a session from being idle, so they are read only where there are new ones.
+        """
+        read, notes = self._notes.pop(state.session_id, (0, []))
+        if read != state.last_event_id:
+            read = state.last_event_id
+            events = await self._log.read_events(state.session_id, after=0, wait=0)
+            errors = (event.data for event in events if event.type is EventType.ERROR)
+            notes = [str(error["message"]) for error in errors if error.get("code") in NOTED]
+        self._notes[state.session_id] = read, notes
+        if len(self._notes) > MAX_NOTED_SESSIONS:
+            del self._notes[next(iter(self._notes))]
+        return notes
+
     async def purge(self, session_id: str) -> None:
         """Erase everything about the session at once."""
         await self._log.purge(session_id)
@@ -144,8 +168,10 @@ class StreamingSessionManager:
         """Store one chunk, whole or not at all. ``offset``: its place in the upload; ``None``: behind what is there."""
         if len(data) > self._settings.max_chunk_bytes:
             raise BodyTooLarge(f"A chunk may have {self._settings.max_chunk_bytes} bytes of audio.")
-        if not data:
-            raise invalid({"audio_data": "The chunk is empty."})
+        if not data:  # as some browsers end a recording
+            return await self._log.state(session_id)
+        if not offset and (refusal := no_audio_in(data[:HEAD_BYTES])):
+            self._refuse_first(await self._log.state(session_id), refusal)
         if offset is None and len(data) % 2:
             await self._refuse_half_samples(session_id, data)
         state = await self._log.append_audio(session_id, data, offset)
@@ -153,9 +179,11 @@ class StreamingSessionManager:
         return state
 
     async def accept_stream(
-        self, session_id: str, body: AsyncIterator[bytes], offset: int | None = None
+        self, session_id: str, body: AsyncIterator[bytes], offset: int | None = None, declared: str = ""
     ) -> tuple[SessionState, int]:
         """Store a body piece by piece as it arrives, at the pace of the recognizer.
+
+        ``declared``: the media type that the sender gives; a container that is not there is refused.
 
         Returns the session's state and how many bytes the body had. When it breaks off, what had arrived stays
         stored: the next upload goes on at the session's ``offset``.
@@ -163,6 +191,8 @@ class StreamingSessionManager:
         state = await self._log.state(session_id)
         received = 0
         while (arrived := await self._next_piece(body, state.offset)) is not None:
+            if not received and not offset and (refusal := refusal_of(arrived[:HEAD_BYTES], declared)):
+                self._refuse_first(state, refusal)
             for start in range(0, len(arrived), PIECE_BYTES):
                 piece = arrived[start : start + PIECE_BYTES]
                 state = await self._append_when_there_is_room(
@@ -170,8 +200,6 @@ class StreamingSessionManager:
                 )
                 received += len(piece)
                 self._metrics.audio_stored(len(piece))
-        if not received:
-            raise invalid({"body": "The body is empty."})
         return state, received
 
     async def flush(self, session_id: str) -> int:
@@ -200,11 +228,16 @@ class StreamingSessionManager:
                 if not await self._log.wait_for_room(session_id, self._settings.upload_idle_seconds):
                     raise
 
+    def _refuse_first(self, state: SessionState, refusal: str) -> None:
+        """Refuse what an upload begins with; in the middle of one it is part of something."""
+        if state.offset == 0 and state.config.encoding in ("auto", "linear16"):
+            raise UnsupportedType(refusal)
+
     async def _refuse_half_samples(self, session_id: str, data: bytes) -> None:
         """A chunk of PCM16 with half a sample, sent without a position, would shift every later sample."""
         state = await self._log.state(session_id)
         head = state.head or data
-        contained = state.config.encoding == "auto" and container_of(head)
+        contained = state.config.encoding == "auto" and (container_of(head) or foreign_in(head))
         if upload_format(state.config, head).width == 2 and not contained:
             raise invalid({"audio_data": f"{len(data)} bytes are no whole number of 16-bit samples."})
 

@@ -11,6 +11,7 @@ from server.errors import AudioError
 from server.models import SessionConfig
 
 CONTAINERS = {b"OggS": "Ogg", b"\x1aE\xdf\xa3": "WebM", b"fLaC": "FLAC", b"ID3": "MP3"}
+FRAGMENT_BOXES = (b"styp", b"moov", b"moof")
 MAX_WAV_HEADER_BYTES = 65_536
 MAGIC_BYTES = 12
 """First bytes of an upload that are needed to tell its container."""
@@ -26,6 +27,8 @@ def container_of(head: bytes) -> str | None:
     if head[:4] in (b"RIFF", b"RF64") and head[8:12] == b"WAVE":
         return "WAV"
     if head[4:8] == b"ftyp":
+        return "MP4"
+    if head[4:8] in FRAGMENT_BOXES and head[8:12] != b"\0\0\0\0":
         return "MP4"
     return next((name for magic, name in CONTAINERS.items() if head.startswith(magic)), mpeg_audio_in(head))
 
@@ -59,6 +62,28 @@ WAV_CODECS = {
     (6, 8): "pcm_alaw",
     (7, 8): "pcm_mulaw",
 }
+OUR_TAGS = frozenset({0, 1, 6, 7, 0xFFFE})
+TAG_NAMES = {
+    0x02: "MS ADPCM",
+    0x03: "floating point",
+    0x11: "IMA ADPCM",
+    0x22: "TrueSpeech",
+    0x31: "GSM 6.10",
+    0x42: "G.723.1",
+    0x45: "G.726",
+    0x50: "MP2",
+    0x55: "MP3",
+    0x64: "G.726",
+    0x65: "G.722",
+    0x83: "G.729",
+    0xFF: "AAC",
+    0x130: "SIPR",
+    0x160: "WMA 1",
+    0x161: "WMA 2",
+    0x2000: "AC-3",
+    0x28F: "G.722",
+    0xA109: "Speex",
+}
 LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
 
 
@@ -71,11 +96,19 @@ def raw_format(config: SessionConfig) -> SampleFormat:
 def upload_format(config: SessionConfig, head: bytes) -> SampleFormat:
     """The format of an upload that begins with ``head``, as far as these bytes tell."""
     if config.encoding == "auto" and container_of(head) == "WAV":
-        with contextlib.suppress(AudioError):  # the recognition half reports it
+        with contextlib.suppress(AudioError, ForeignWav):  # the recognition half reports it
             for name, at, size in _wav_chunks(head):
                 if name == b"fmt " and at + size <= len(head):
                     return _wav_format(head[at : at + size])
     return raw_format(config)
+
+
+class ForeignWav(Exception):
+    """A WAV whose samples are compressed: FFmpeg takes it apart. ``name``: for people."""
+
+    def __init__(self, tag: int) -> None:
+        self.name = f"WAV ({TAG_NAMES.get(tag, f'format {tag:#06x}')})"
+        super().__init__(f"{self.name} can't be decoded.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +159,8 @@ def _wav_format(chunk: bytes) -> SampleFormat:
     if tag == 0xFFFE and len(chunk) >= 26:  # WAVE_FORMAT_EXTENSIBLE: the real tag begins the sub-format
         (tag,) = struct.unpack_from("<H", chunk, 24)
     codec = WAV_CODECS.get((tag, bits))
+    if codec is None and tag not in OUR_TAGS:
+        raise ForeignWav(tag)
     if codec is None or channels not in LAYOUTS or not 4000 <= rate <= 192_000 or frame_bytes != channels * bits // 8:
         raise AudioError(f"WAV format {tag} with {bits} bits, {channels} channels at {rate} Hz is not supported.")
     return SampleFormat(codec, rate, channels, bits // 8)

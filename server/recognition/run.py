@@ -3,14 +3,16 @@
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Protocol
 
 from server.audio.decoder import AudioDecoder
-from server.engines.base import BYTES_PER_SECOND, Engine, Metered, Recognizer, Usage
+from server.audio.findings import Finding
+from server.engines.base import BYTES_PER_SECOND, SAMPLE_RATE, Engine, Metered, Recognizer, Usage
 from server.errors import AudioError, EngineError
 from server.events import recognition_events
 from server.models import Final, SessionConfig
+from server.recognition.pace import Pace
 from server.session_log.base import AudioSlice, Checkpoint, NewEvent
 
 SLICE_BYTES = 2 * BYTES_PER_SECOND
@@ -27,6 +29,8 @@ class Session(Protocol):
     async def read_audio(self, decoder: AudioDecoder, flushed: int) -> AudioSlice: ...
     async def publish(self, *events: NewEvent) -> None: ...
     async def publish_final(self, events: Sequence[NewEvent], checkpoint: Checkpoint, flushed: int | None) -> None: ...
+    async def tell(self, findings: Sequence[Finding]) -> None: ...
+    async def end_audio(self, reason: str) -> None: ...
     def count_audio(self, seconds: float) -> None: ...
     def count_uncovered(self, seconds: float) -> None: ...
     def count_cost(self, usage: Usage) -> None: ...
@@ -42,18 +46,25 @@ class RecognizerRun:
         config: SessionConfig,
         checkpoint: Checkpoint,
         engine_seconds: float,
+        max_seconds: float,
     ) -> None:
         self._session = session
         self._engine = engine
         self._config = config
         self._checkpoint = checkpoint
         self._engine_seconds = engine_seconds
+        self._max_seconds = max_seconds
+        self._pace = Pace()
+        self._sent = checkpoint.seconds
         self._decoder = AudioDecoder(config, checkpoint)
         self._asked: deque[int] = deque()  # offsets of the marks that the recognizer has yet to answer
         self._waits: dict[str, float] = {}  # what the recognizer is late with if it takes too long, and since when
 
-    async def run(self) -> None:
-        """Raises :class:`AudioError` once everything before the damage is published, and whatever the engine raises."""
+    async def run(self) -> bool:
+        """Whether the session has lasted as long as one may.
+
+        Raises :class:`AudioError` once everything before the damage is published, and whatever the engine raises.
+        """
         recognizer: Recognizer | None = None
         try:
             async with contextlib.AsyncExitStack() as stack:
@@ -72,8 +83,10 @@ class RecognizerRun:
                 if damage:
                     raise damage
         finally:
+            self._decoder.close()
             if isinstance(recognizer, Metered):
                 self._session.count_cost(recognizer.usage)
+        return self._sent >= self._max_seconds
 
     async def _feed(self, recognizer: Recognizer) -> AudioError | None:
         """Send the audio as it comes, until it ends or is damaged; what was said before the damage counts."""
@@ -81,32 +94,52 @@ class RecognizerRun:
         while True:
             audio = await self._session.read_audio(self._decoder, flushed)
             try:
-                pcm = await self._decoded(audio)
+                over = await self._send_slice(recognizer, audio)
             except AudioError as exc:
                 return exc
-            await self._send(recognizer, pcm)
+            if over:
+                await self._session.end_audio("max_duration")
+                return None
             if audio.mark is not None:
                 flushed = audio.mark
                 await self._flush(recognizer, flushed)
             if audio.finished:
                 return None
 
-    async def _decoded(self, audio: AudioSlice) -> bytes:
-        """PCM of a slice; with the last one also what the decoder has held back."""
-        decoder = self._decoder
-        if decoder.is_raw:
-            return decoder.decode(audio.data) + (decoder.flush() if audio.finished else b"")
-        return await asyncio.to_thread(
-            lambda: decoder.decode(audio.data) + (decoder.flush() if audio.finished else b"")
-        )
+    async def _send_slice(self, recognizer: Recognizer, audio: AudioSlice) -> bool:
+        """Decode and send a slice; whether the session has lasted as long as one may."""
+        if await self._send_steps(recognizer, self._decoder.decode, audio.data):
+            return True
+        return audio.finished and await self._send_steps(recognizer, lambda _: self._decoder.flush(), b"")
+
+    async def _send_steps(self, recognizer: Recognizer, decode: Callable[[bytes], bytes], data: bytes) -> bool:
+        """A few bytes may stand for hours: they are decoded and sent step by step."""
+        while True:
+            pcm = await self._decoded(decode, data)
+            await self._session.tell(self._decoder.findings())
+            await self._send(recognizer, pcm[: self._bytes_left()])
+            if self._sent >= self._max_seconds:
+                return True
+            if not self._decoder.pending:
+                return False
+            data = b""
+
+    def _bytes_left(self) -> int:
+        return max(0, round((self._max_seconds - self._sent) * SAMPLE_RATE)) * 2
+
+    async def _decoded(self, decode: Callable[[bytes], bytes], data: bytes) -> bytes:
+        return decode(data) if self._decoder.is_raw else await asyncio.to_thread(decode, data)
 
     async def _send(self, recognizer: Recognizer, pcm: bytes) -> None:
         for start in range(0, len(pcm), SLICE_BYTES):
             piece = pcm[start : start + SLICE_BYTES]
+            seconds = len(piece) / BYTES_PER_SECOND
+            await asyncio.sleep(self._pace.wait_seconds(seconds, _now()))
             self._waits[UNTAKEN] = _now()
             await recognizer.send_audio(piece)
             del self._waits[UNTAKEN]
-            self._session.count_audio(len(piece) / BYTES_PER_SECOND)
+            self._sent += seconds
+            self._session.count_audio(seconds)
 
     async def _flush(self, recognizer: Recognizer, mark: int) -> None:
         self._asked.append(mark)

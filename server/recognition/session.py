@@ -12,6 +12,7 @@ from dataclasses import replace
 from functools import partial
 
 from server.audio.decoder import AudioDecoder
+from server.audio.findings import Finding
 from server.engines.base import Engine, Usage, able_engines, status_of
 from server.errors import AudioError, EngineError, LeaseLost, LogUnavailable, SessionEnded, SessionNotFound
 from server.events import error_event, session_end_event
@@ -23,6 +24,8 @@ from server.settings import Settings
 log = logging.getLogger("stt.service")
 
 FOREVER = float("inf")
+MAX_TOLD = 100
+"""Gaps and doubts of one session that are told; who sends more of them knows."""
 FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS = 0.1, 4.0
 NOT_OURS = (LeaseLost, SessionNotFound, SessionEnded)
 """Errors which say that the session has another owner or is over: nothing is left to do here."""
@@ -48,6 +51,7 @@ class SessionRecognition:
         self._log_failures = 0
         self._reached = 0.0
         self._costs: dict[str, Usage] = {}
+        self._told: set[tuple[str, int]] = set()
 
     def count_costs(self) -> None:
         """Count the costs of the session, once, before its end is published: whoever sees the end finds them."""
@@ -66,9 +70,10 @@ class SessionRecognition:
             raise EngineError(f"There is no engine {self.engine!r} here any more.", retryable=False)
         self._log_failures = 0
         seconds = self._settings.engine_timeout_seconds
-        await RecognizerRun(self, engine, state.config, state.checkpoint, seconds).run()
+        longest = self._settings.max_session_seconds
+        over = await RecognizerRun(self, engine, state.config, state.checkpoint, seconds, longest).run()
         state = await self._log.state(self._lease.session_id)
-        return partial(self._end, state.reason or "finished")
+        return partial(self._end, "max_duration" if over else state.reason or "finished")
 
     async def _recover(self, error: EngineError) -> Step:
         """Decide what recognises from the checkpoint on."""
@@ -167,6 +172,19 @@ class SessionRecognition:
         return await self._log.read_audio(
             self._lease, decoder.position, decoder.seconds, decoder.slice_bytes, FOREVER, flushed
         )
+
+    async def tell(self, findings: Sequence[Finding]) -> None:
+        """Publish what the decoder has found. What is decoded again after a failure is not told again."""
+        for finding in findings:
+            key = (finding.code, 0 if finding.code == "audio_suspicious" else round(finding.at))
+            if key not in self._told and len(self._told) < MAX_TOLD:
+                self._told.add(key)
+                more = {} if finding.seconds is None else {"seconds": finding.seconds}
+                await self.publish(error_event(finding.code, finding.message, recoverable=True, **more))
+
+    async def end_audio(self, reason: str) -> None:
+        """The session takes no more audio."""
+        await self._log.finish_audio(self._lease.session_id, reason)
 
     def count_audio(self, seconds: float) -> None:
         self._metrics.audio_recognised(seconds)

@@ -1,4 +1,4 @@
-"""``POST /sessions/{id}/audio``: base64 in JSON, or raw bytes, also as one long body that is taken in as it arrives."""
+"""``POST /sessions/{id}/audio``: base64 in JSON, a form with a file, or raw bytes, also as one long body."""
 
 import time
 
@@ -10,6 +10,7 @@ from server.errors import UnsupportedType, invalid
 from server.models import AudioUploadRequest
 from server.routes import bodies
 from server.routes.hot import Answer, HotRequest
+from server.routes.multipart import file_pieces
 from server.session_log.base import SessionState
 
 JSON = (b"content-type", b"application/json")
@@ -20,18 +21,25 @@ async def upload_audio(request: HotRequest) -> Response:
     kind = bodies.media_type(request.headers)
     if kind == "application/json":
         return await _upload_json(request)
-    if kind in bodies.BINARY_TYPES or kind.startswith(("audio/", "video/")):
-        bodies.refuse_content_encoding(request.headers)
-        bodies.refuse_declared_length(request.headers, request.settings.max_body_bytes)
-        offset = bodies.upload_offset(request.headers)
-        pieces = bodies.body_pieces(request.receive)
-        return _accepted(*await request.manager.accept_stream(request.session_id, pieces, offset), None)
-    raise UnsupportedType("Send application/json, application/octet-stream, audio/* or video/*.")
+    form = kind == "multipart/form-data"
+    if not form and kind not in bodies.BINARY_TYPES and not kind.startswith(("audio/", "video/")):
+        raise UnsupportedType(f"{_named(kind)} Send application/json, application/octet-stream, audio/* or video/*.")
+    bodies.refuse_content_encoding(request.headers)
+    bodies.refuse_declared_length(request.headers, request.settings.max_body_bytes)
+    offset = bodies.upload_offset(request.headers)
+    pieces = bodies.body_pieces(request.receive)
+    if form:
+        pieces = file_pieces(request.headers[b"content-type"].decode("latin-1"), pieces)
+    return _accepted(*await request.manager.accept_stream(request.session_id, pieces, offset, kind), None)
+
+
+def _named(kind: str) -> str:
+    return f"{kind[:60]} is no audio." if kind else "There is no Content-Type."
 
 
 async def _upload_json(request: HotRequest) -> Response:
     limits = request.settings
-    limit = limits.max_chunk_bytes * 4 // 3 + bodies.JSON_OVERHEAD_BYTES
+    limit = limits.max_chunk_bytes * 7 // 5 + bodies.JSON_OVERHEAD_BYTES  # base64 with line breaks
     body = await bodies.read_json(
         request.headers, request.receive, AudioUploadRequest, limit, limits.upload_idle_seconds
     )

@@ -19,6 +19,8 @@ Headers = Mapping[bytes, bytes]
 CONFIG_BYTES = 65_536
 JSON_OVERHEAD_BYTES = 4_096
 BINARY_TYPES = ("application/octet-stream", "application/ogg")
+DATA_URL = re.compile(r"^\s*data:[^,]{0,200};base64,", re.IGNORECASE)
+PLAIN = str.maketrans({"-": "+", "_": "/"} | dict.fromkeys(" \t\r\n"))
 OFFSET = re.compile(rb"^\d{1,15}$")
 
 
@@ -79,8 +81,13 @@ async def _read(receive: Receive, limit: int) -> bytes | None:
 
 
 def decode_base64(text: str) -> bytes:
+    """Base64 as browsers and shells make it, too: a data URL, with line breaks, URL-safe, without padding."""
     try:
         return pybase64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        plain = DATA_URL.sub("", text, count=1).translate(PLAIN)
+    try:
+        return pybase64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
     except (binascii.Error, ValueError):
         raise invalid({"audio_data": "This is not base64."}) from None
 

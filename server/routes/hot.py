@@ -14,13 +14,14 @@ from fastapi.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from server.errors import RequestError
+from server.routes.as_meant import AsMeant
 from server.routes.problems import method_not_allowed, problem_of, unforeseen
 from server.settings import Settings
 from server.streaming_manager import StreamingSessionManager
 
 log = logging.getLogger("stt.routes")
 
-PATH = re.compile(r"^/sessions/([^/]+)/(audio|stream)$")
+PATH = re.compile(r"^/sessions/([^/]+)/(audio|stream)/?$")
 
 
 @dataclass(slots=True)
@@ -74,10 +75,13 @@ class HotRoutes:
         session_id, name = found.groups()
         method, handler = self._handlers[name]
         try:
-            if scope["method"] == method:
+            asked = scope["method"]
+            if asked == method or (asked, method) == ("HEAD", "GET"):
                 state = scope["app"].state
                 request = HotRequest(session_id, scope, receive, dict(scope["headers"]), state.manager, state.settings)
                 response = await handler(request)
+                if asked == "HEAD":  # its headers alone, also of what would never end
+                    response = Response(status_code=response.status_code, headers=dict(response.headers))
             else:
                 response = method_not_allowed(method)
         except RequestError as exc:
@@ -95,4 +99,4 @@ def _found(scope: Scope) -> re.Match[str] | None:
 def put_in_front(app: FastAPI, handlers: Mapping[str, tuple[str, Handler]], cors: Mapping[str, Any]) -> None:
     """Have these routes answered before the middleware of ``app``."""
     build_stack = app.build_middleware_stack
-    app.build_middleware_stack = lambda: HotRoutes(build_stack(), handlers, cors)  # type: ignore[method-assign]
+    app.build_middleware_stack = lambda: HotRoutes(AsMeant(build_stack()), handlers, cors)  # type: ignore[method-assign]

@@ -103,6 +103,9 @@ AUDIO_BODY = request_body(
             "schema": AudioUploadRequest.model_json_schema(),
             "example": {"audio_data": "AAABAAIA", "chunk_id": "chunk-1", "offset": 0},
         },
+        "multipart/form-data": {
+            "schema": {"type": "object", "properties": {"file": {"type": "string", "format": "binary"}}}
+        },
         "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
         "audio/*": {"schema": {"type": "string", "format": "binary"}},
         "video/*": {"schema": {"type": "string", "format": "binary"}},
@@ -174,9 +177,9 @@ HOT_PATHS: dict[str, Any] = {
             "tags": ["sessions"],
             "summary": "Upload Audio",
             "operationId": "upload_audio",
-            "description": "Audio: base64 in JSON, or raw bytes, also as one long chunked body that is taken in "
-            "as it arrives.\n\nA raw body's position in the session's upload goes into the header `Upload-Offset`. Of "
-            "a video the first audio track is recognised.",
+            "description": "Audio: base64 in JSON, a form with a file, or raw bytes, also as one long chunked body "
+            "that is taken in as it arrives.\n\nA raw body's position in the session's upload goes into the header "
+            "`Upload-Offset`. Of a video the first audio track is recognised.",
             "parameters": [
                 SESSION_ID,
                 _parameter("Upload-Offset", "header", "Position in bytes of a raw body in the session's upload."),
@@ -190,8 +193,8 @@ HOT_PATHS: dict[str, Any] = {
                     _408="the body stopped arriving",
                     _409="`session_ended`, or `offset_mismatch` with the expected `offset`",
                     _413="too large",
-                    _415="wrong Content-Type or Content-Encoding",
-                    _422="bad base64, empty, half a sample",
+                    _415="no audio, wrong Content-Type or Content-Encoding",
+                    _422="bad base64, half a sample, a form without a file",
                     _429="too far ahead of the recognizer",
                     _503="the session log does not answer",
                 )

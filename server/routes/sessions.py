@@ -53,7 +53,8 @@ async def create_session(request: Request, manager: Manager, limits: Limits) -> 
 @sessions.get("/sessions/{session_id}", responses=openapi.problems(_404="no such session"))
 async def describe_session(session_id: str, manager: Manager) -> SessionResponse:
     """Where the session stands; `offset` is where an interrupted upload goes on."""
-    return _described(await manager.state(session_id))
+    state = await manager.state(session_id)
+    return _described(state, await manager.notes(state))
 
 
 @sessions.post(
@@ -111,7 +112,7 @@ async def read_transcript(
     return PlainTextResponse(render(transcript.segments), media_type=kind)
 
 
-def _described(state: SessionState) -> SessionResponse:
+def _described(state: SessionState, notes: list[str]) -> SessionResponse:
     ahead = seconds_ahead(state.config, state.head, state.offset, state.taken, state.recognized_seconds)
     return SessionResponse(
         session_id=state.session_id,
@@ -125,6 +126,7 @@ def _described(state: SessionState) -> SessionResponse:
         engine=state.checkpoint.engine,
         config=state.config,
         created=state.created,
+        notes=notes,
     )
 
 

@@ -14,12 +14,14 @@ AUDIO_FORMATS = (
     "mu-law",
     "A-law",
     "WAV",
-    "WebM (Opus)",
-    "Ogg (Opus, Vorbis)",
-    "MP4 (AAC; fragmented, or with its index first)",
+    "WebM, Matroska",
+    "Ogg (Opus, Vorbis, FLAC)",
+    "MP4, M4A, MOV, 3GP (AAC, ALAC, AMR, AC-3, Opus)",
     "MP3",
     "AAC (ADTS)",
     "FLAC",
+    "AIFF, AU, CAF (PCM), AMR, W64, WMA (ASF), FLV, MPEG-TS, MPEG-PS, MP2, AC-3, AVI, TTA, VOC",
+    "WAV with ADPCM, G.722, G.726, GSM or MP3",
 )
 
 

@@ -33,10 +33,10 @@ async def test_broken_json(http: httpx.AsyncClient, session: str, body: bytes) -
         ({}, "audio_data"),
         ({"audio_data": None}, "audio_data"),
         ({"audio_data": 5}, "audio_data"),
-        ({"audio_data": ""}, "audio_data"),
         ({"audio_data": "===="}, "audio_data"),
-        ({"audio_data": "AAA"}, "audio_data"),
-        ({"audio_data": "AAAA AAAA"}, "audio_data"),
+        ({"audio_data": "A"}, "audio_data"),
+        ({"audio_data": "AAAA!AAAA"}, "audio_data"),
+        ({"audio_data": "data:audio/wav,AAAA"}, "audio_data"),
         ({"audio_data": "가나다라"}, "audio_data"),
         ({"audio_data": encoded(b"123")}, "audio_data"),
         ({"audio_data": "AAAA", "offset": -2}, "offset"),
@@ -59,12 +59,11 @@ async def test_a_refusal_does_not_repeat_the_audio(http: httpx.AsyncClient, sess
     assert "whisper" not in answer.text
 
 
-@pytest.mark.parametrize("headers", [RAW, JSON], ids=["raw", "json"])
-async def test_an_empty_body(http: httpx.AsyncClient, session: str, headers: dict[str, str]) -> None:
-    assert fields_of(await http.post(f"/sessions/{session}/audio", content=b"", headers=headers))
+async def test_an_empty_json_body(http: httpx.AsyncClient, session: str) -> None:
+    assert fields_of(await http.post(f"/sessions/{session}/audio", content=b"", headers=JSON))
 
 
-@pytest.mark.parametrize("kind", ["text/plain", "multipart/form-data; boundary=x", "image/png", "text/json", ""])
+@pytest.mark.parametrize("kind", ["text/plain", "multipart/form-data", "image/png", "text/json", ""])
 async def test_a_content_type_that_is_no_audio(http: httpx.AsyncClient, session: str, kind: str) -> None:
     answer = await http.post(f"/sessions/{session}/audio", content=PCM, headers={"Content-Type": kind})
     problem_of(answer, 415, "unsupported_media_type")

@@ -7,9 +7,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from server.audio.containers.frames import frame_length
+from server.engines.base import SAMPLE_RATE
 from server.errors import AudioError
-from tests.support.container_kinds import KINDS, SLICE, decoded, fed, whole
-from tests.support.recordings import korean, recording
+from tests.support.container_kinds import KINDS, SLICE, decoded, whole
+from tests.support.recordings import NO_NOISE, korean, recording
 
 
 def test_samples_that_look_like_one_frame_of_mp3_are_samples() -> None:
@@ -34,17 +35,23 @@ def test_a_tag_with_a_picture_is_passed_over() -> None:
     assert decoded(picture + mp3(), range(0, 300_000, SLICE)) == whole(mp3)
 
 
-def test_a_file_whose_index_comes_last_says_what_to_do() -> None:
-    with pytest.raises(AudioError, match="moov.*fragmented.*faststart"):
-        fed(recording("aac", "mp4"))
+def test_a_file_whose_index_comes_last_is_decoded_when_it_has_come() -> None:
+    late = recording("aac", "mp4", 44_100, encoder=NO_NOISE)
+    assert late.index(b"mdat") < late.index(b"moov")
+    assert decoded(late, range(0, len(late), SLICE)) == whole(KINDS["mp4 file"])
+
+
+def test_a_file_that_ends_before_its_index_says_so() -> None:
+    late = recording("aac", "mp4")
+    with pytest.raises(AudioError, match="before its index"):
+        decoded(late[: len(late) // 2])
 
 
 @pytest.mark.parametrize(
     ("upload", "reason"),
     [
-        (lambda: recording("ac3", "matroska"), "A_AC3"),
-        (lambda: recording("ac3", "mp4", muxer={"movflags": "faststart"}), "ac-3"),
-        (lambda: recording("pcm_s16le", "mov", muxer={"movflags": "faststart"}), "sowt"),
+        (lambda: recording("pcm_s16le", "mov", muxer={"movflags": "faststart"}), "sowt.*ffmpeg -i"),
+        (lambda: recording("tta", "matroska", SAMPLE_RATE), "A_TTA1.*not supported"),
     ],
 )
 def test_a_codec_that_is_not_taken_is_named(upload: Callable[[], bytes], reason: str) -> None:

@@ -108,7 +108,7 @@ async def test_compressed_audio_is_decoded_beside_the_event_loop(
 
 async def test_an_upload_that_cannot_be_decoded_ends_its_session_with_an_error(http: httpx.AsyncClient) -> None:
     session_id = await open_session(http)
-    answer = await upload(http, session_id, recording("aac", "mp4"))
+    answer = await upload(http, session_id, KINDS["webm file"]()[:200])
     assert answer.status_code == 200
     transcript = await finish(http, session_id)
     assert transcript["reason"] == "undecodable_audio"

@@ -169,7 +169,7 @@ def test_a_session_that_asks_for_nothing_gets_the_original_defaults() -> None:
         {"channels": 3},
         {"channels": 0},
         {"language": ""},
-        {"language": "ko_KR"},
+        {"language": "korean"},
         {"language": "ko\n"},
         {"language": "한국어"},
         {"encoding": "opus"},
@@ -189,9 +189,23 @@ def test_what_a_session_may_not_ask_is_refused_by_the_name_of_the_field(wrong: d
     assert [error["loc"][:2] for error in caught.value.errors()] == [("config", *wrong)]
 
 
-@pytest.mark.parametrize("language", ["ko", "ko-KR", "KO", "multi", "zh-Hant-TW", "es-419"])
+@pytest.mark.parametrize("language", ["ko", "ko-KR", "multi", "zh-Hant-TW", "es-419"])
 def test_language_tags(language: str) -> None:
     assert SessionConfig(language=language).language == language
+
+
+NAMES = {"KO": "ko", "ko_KR": "ko-KR", "kor": "ko", "en-us": "en-US", "cmn": "zh", "yue": "yue", "iw": "he"}
+NAMES |= {"nb": "no", "nb-NO": "no-NO", "fil": "tl", "auto": "multi", "MULTI": "multi", "cmn-Hant-TW": "zh-Hant-TW"}
+
+
+@pytest.mark.parametrize(("name", "tag"), NAMES.items())
+def test_a_language_may_be_named_as_browsers_and_vendors_do(name: str, tag: str) -> None:
+    assert SessionConfig(language=name).language == tag
+
+
+def test_a_name_that_is_no_language_is_refused_in_a_sentence() -> None:
+    with pytest.raises(ValidationError, match="names no language. Give a BCP-47 tag"):
+        SessionConfig(language="korean please")
 
 
 def test_a_configuration_can_be_stored_and_read_again() -> None:

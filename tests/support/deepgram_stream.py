@@ -12,8 +12,8 @@ from websockets.asyncio.server import ServerConnection
 from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 
-from server.audio.decoder import Resampler
 from server.audio.formats import SampleFormat, parse_wav_header
+from server.audio.raw import Resampler
 from server.errors import AudioError
 from tests.support.deepgram_speech import Began, Heard, Hypothesis, MakeTranscriber, Transcriber
 

@@ -1,16 +1,21 @@
 """MP3, AAC (ADTS) and FLAC: files that are nothing but frames, after a tag or a header at most."""
 
+import re
 from collections.abc import Iterator
 
 import av
 
-from server.audio.containers.demux import Codec, Packet, Packets, Place, Source, flac_codec
+from server.audio.containers.demux import Codec, Packet, Packets, Place, Source, another_file, flac_codec
+from server.audio.signatures import BEGINNINGS, LONGEST_BEGINNING
 from server.errors import AudioError
 
 PARSED_BYTES = 512
 """FFmpeg's parsers give about one frame a call, so they are fed less than a frame."""
 MAX_HELD_BYTES = 1_048_576
 """Most bytes that are held for a frame whose end does not come."""
+JUNK_BYTES = 1_024
+"""Bytes between frames, in all, from which on it is told that they were frames once."""
+TAG = re.compile(rb"ID3|APETAGEX|TAG")
 NO_TAG = b"ID3\4\0\0\0\0\0\0"
 """A tag with nothing in it, which says that MPEG frames follow."""
 STREAM_INFO = 0
@@ -65,9 +70,12 @@ def _same_stream(head: bytes, following: bytes) -> bool:
 def demux_mpeg(source: Source) -> Packets:
     """MP3 or ADTS frames, after an ID3 tag or none."""
     start = yield from source.take(10)
-    if start.startswith(b"ID3"):
+    while start.startswith(b"ID3"):
         yield from source.skip((start[6] & 127) << 21 | (start[7] & 127) << 14 | (start[8] & 127) << 7 | start[9] & 127)
-        start = yield from source.take(10)
+        source.mark()
+        start = yield from source.take(LONGEST_BEGINNING)
+        if BEGINNINGS.match(start):  # taggers write it in front of everything
+            raise another_file(source)
     codec = Codec("aac" if start[0] == 0xFF and _is_adts(start) else "mp3")
     yield from _frames(source, codec, start, NO_TAG)
 
@@ -92,20 +100,24 @@ def demux_flac(source: Source) -> Packets:
 def _frames(source: Source, codec: Codec, piece: bytes, prelude: bytes) -> Packets:
     """Let FFmpeg's parser find the frames; one can begin again at each of them. ``piece`` has been taken already."""
     parser = av.CodecContext.create(codec.name, "r")
-    held = bytearray()
+    held, junk, began = bytearray(), 0, False
     piece = piece or (yield from source.take_some(PARSED_BYTES))
     while True:
         held += piece
         for frame in _parsed(parser, piece):
             at = held.find(frame)  # what the parser took for no frame lies before it
             place = None if at < 0 else Place(source.position - len(held) + at, prelude)
+            junk += at if began and at > 0 and not TAG.search(held, 0, at) else 0
+            began, damaged = True, junk >= JUNK_BYTES
             del held[: at + len(frame) if place else 0]
-            yield Packet(codec, frame, place)
+            yield Packet(codec, frame, place, damaged=damaged)
+            junk = 0 if damaged else junk
         if not piece:
+            source.check_end()
             return
         if len(held) > MAX_HELD_BYTES:
             raise AudioError(f"There is no {codec.name.upper()} audio in {MAX_HELD_BYTES} bytes.")
-        piece = yield from source.take_some(PARSED_BYTES)
+        piece = yield from source.take_some_of_this_file(PARSED_BYTES)
 
 
 def _parsed(parser: av.CodecContext, piece: bytes) -> Iterator[bytes]:

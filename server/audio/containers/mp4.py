@@ -1,14 +1,17 @@
 """MP4: fragments, as MediaRecorder of Safari and Chrome sends them, and files whose index (moov) comes first."""
 
+import re
 import struct
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import accumulate, pairwise
 
 import numpy as np
 import numpy.typing as npt
 
-from server.audio.containers.demux import Codec, Packet, Packets, Place, Source, flac_codec, opus_codec
+from server.audio.containers.demux import Codec, Packet, Packets, Place, Source, another_file, flac_codec, opus_codec
+from server.audio.containers.late_index import LateIndex
+from server.audio.signatures import CONVERT
 from server.errors import AudioError
 
 Numbers = npt.NDArray[np.int64]
@@ -21,11 +24,15 @@ MAX_LENGTH_BYTES = 4
 """Bytes that the length of a descriptor may take."""
 REST_IS_AUDIO = b"\0\0\0\0mdat"
 """A box without an end."""
+PLAIN_CODECS = {b"ac-3": "ac3", b"ec-3": "eac3", b"samr": "amrnb", b"sawb": "amrwb"}
+AMR_RATES = {b"samr": 8_000, b"sawb": 16_000}
+CODEC_NAMES = {b"sowt": "PCM ('sowt')", b"twos": "PCM ('twos')", b"enca": "an encrypted codec", b"sevc": "EVRC"}
 DAMAGED = "The header of the MP4 audio is damaged."
-MOOV_LAST = (
-    "This MP4 has its index (moov) at the end, so it can't be decoded as it arrives. "
-    "Send a fragmented one, or one with the index first (ffmpeg: -movflags +faststart)."
-)
+KNOWN = frozenset(b"ftyp styp moov moof mdat sidx ssix free skip wide uuid emsg prft mfra meta udta pdin pnot".split())
+"""Boxes of the outermost level. Anything else was read out of the middle of something."""
+FRAGMENT = re.compile(rb".{4}moof\x00\x00\x00\x10mfhd", re.DOTALL)
+MAX_OTHER_BYTES = 4_194_304
+"""Of a fragment's bytes behind its audio: a few seconds of video."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +43,7 @@ class Movie:
     track: int
     codec: Codec
     default_size: int
+    timescale: int
     offsets: Numbers
     sizes: Numbers
 
@@ -47,6 +55,7 @@ class Sample:
     offset: int
     size: int
     place: Place | None
+    time: float | None = None
 
 
 class _Samples:
@@ -61,44 +70,99 @@ class _Samples:
 
 
 def demux_mp4(source: Source) -> Packets:
-    """The packets of the first audio track."""
+    """The packets of the first audio track. Behind damage it goes on at the next fragment."""
+    file = _File()
+    try:
+        while True:
+            source.mark()
+            start = source.position
+            try:
+                yield from _top_box(source, file, start)
+            except AudioError:
+                if not file.began or file.movie is None or len(file.movie.sizes):
+                    raise
+                yield from source.resync(FRAGMENT)
+                file.damaged = True
+    finally:
+        if file.late:
+            file.late.close()
+
+
+@dataclass(slots=True)
+class _File:
+    """What the boxes before have told. ``late``: audio that came before its index, on disk, and where it begins."""
+
     movie: Movie | None = None
-    samples = _Samples()
-    ftyp = prelude = b""
-    while True:
-        start = source.position
-        head = yield from source.take(8)
-        size, name = struct.unpack(">I4s", head)
-        if size == 1:
-            head += yield from source.take(8)
-            size = int.from_bytes(head[8:], "big")
-        rest = size - len(head)
-        if name == b"mdat":
-            if movie is None:
-                raise AudioError(MOOV_LAST)
-            yield from _audio(source, samples, movie.codec, start + size if size else None)
-        elif rest < 0:
-            raise AudioError(f"The MP4 audio is damaged at byte {start}.")
-        elif name == b"ftyp":
-            ftyp = head + (yield from source.take(rest))
-        elif name == b"moov":
-            body = yield from source.take(rest)
-            movie = _movie(body)
-            prelude = ftyp + head + body
-            samples = _Samples(_indexed(movie, prelude + REST_IS_AUDIO))
-        elif name == b"moof" and movie:
-            samples = _Samples(_fragment((yield from source.take(rest)), movie, Place(start, prelude)))
+    samples: _Samples = field(default_factory=lambda: _Samples())
+    ftyp: bytes = b""
+    prelude: bytes = b""
+    late: "LateIndex | None" = None
+    began: bool = False
+    damaged: bool = False
+
+    def packet(self, data: bytes, sample: Sample) -> Packet:
+        assert self.movie
+        damaged, self.damaged, self.began = self.damaged, False, True
+        return Packet(self.movie.codec, data, sample.place, sample.time, damaged)
+
+
+def _top_box(source: Source, file: _File, start: int) -> Packets:
+    """Take one box of the outermost level. Raises :class:`AudioError` where it can be none."""
+    head = yield from source.take(8)
+    size, name = struct.unpack(">I4s", head)
+    if size == 1:
+        head += yield from source.take(8)
+        size = int.from_bytes(head[8:], "big")
+    rest = size - len(head)
+    if name == b"mdat":
+        end = start + size if size else None
+        if file.movie is None:
+            file.late = file.late or LateIndex()
+            yield from file.late.keep(source, end)
         else:
-            yield from source.skip(rest)
+            yield from _audio(source, file, end)
+    elif rest < 0 or (file.began and name not in KNOWN):
+        raise AudioError(f"The MP4 audio is damaged at byte {start}.")
+    elif name == b"ftyp":
+        if file.began:
+            raise another_file(source)
+        file.ftyp = head + (yield from source.take(rest))
+    elif name == b"moov":
+        body = yield from source.take(rest)
+        file.movie, file.prelude = _movie(body), file.ftyp + head + body
+        file.samples = _Samples(_indexed(file.movie, file.prelude + REST_IS_AUDIO))
+        if file.late:
+            yield from _late_audio(file)
+    elif name == b"moof" and file.movie:
+        file.samples = _Samples(_fragment((yield from source.take(rest)), file.movie, Place(start, file.prelude)))
+    else:
+        yield from source.skip(rest)
 
 
-def _audio(source: Source, samples: _Samples, codec: Codec, end: int | None) -> Packets:
+def _late_audio(file: _File) -> Packets:
+    """The packets of audio that came before its index; decoding can begin with the first one only."""
+    assert file.late
+    while sample := file.samples.next:
+        data = file.late.read(sample.offset, sample.size)
+        if data is None:
+            raise AudioError("The MP4 audio is damaged: its index tells of audio that is not there.")
+        file.samples.advance()
+        yield file.packet(data, replace(sample, place=None))
+
+
+def _audio(source: Source, file: _File, end: int | None) -> Packets:
     """The packets in an ``mdat`` box that ends at ``end``."""
-    while (sample := samples.next) and (end is None or sample.offset < end):
-        samples.advance()
+    while (sample := file.samples.next) and (end is None or sample.offset < end):
+        file.samples.advance()
         if sample.offset >= source.position:
             yield from source.skip_to(sample.offset)
-            yield Packet(codec, (yield from source.take(sample.size)), sample.place)
+            data = yield from source.take(sample.size)
+            if (found := FRAGMENT.search(data)) and file.movie and not len(file.movie.sizes):
+                source.unread(data[found.start() :])
+                raise AudioError(f"The MP4 audio is damaged at byte {sample.offset}.")
+            yield file.packet(data, sample)
+    if end is not None and file.movie and not len(file.movie.sizes) and end - source.position > MAX_OTHER_BYTES:
+        raise AudioError(f"The MP4 audio is damaged at byte {source.position}.")
     yield from source.skip_to(end)
 
 
@@ -144,7 +208,9 @@ def _audio_movie(trak: bytes, moov: bytes) -> Movie:
         if name == b"trex" and struct.unpack_from(">I", trex, 4) == (track,):
             (default_size,) = struct.unpack_from(">I", trex, 16)
     sizes = _sizes(_box(table, b"stsz"))
-    return Movie(track, codec, default_size, _offsets(table, sizes), sizes)
+    mdhd = _box(trak, b"mdia", b"mdhd")
+    (timescale,) = struct.unpack_from(">I", mdhd, 20 if mdhd[0] else 12) if mdhd else (0,)
+    return Movie(track, codec, default_size, timescale, _offsets(table, sizes), sizes)
 
 
 def _numbers(data: bytes, at: int, count: int, kind: str = ">u4") -> Numbers:
@@ -193,7 +259,13 @@ def _codec(stsd: bytes) -> Codec:
             return flac_codec(_box(inner, b"dfLa")[8:], "MP4")
         case b".mp3":
             return Codec("mp3")
-    raise AudioError(f"MP4 audio in {kind.decode('ascii', 'replace')!r} is not supported.")
+    if name := PLAIN_CODECS.get(kind):
+        return Codec(name, rate=AMR_RATES.get(kind, 0), channels=int(kind in AMR_RATES))
+    if kind == b"alac":
+        alac = _box(inner, b"alac") or _box(inner, b"wave", b"alac")
+        return Codec("alac", b"\0\0\0\x24alac" + alac)
+    named = CODEC_NAMES.get(kind, repr(kind.decode("ascii", "replace")))
+    raise AudioError(f"MP4 audio in {named} is not supported. {CONVERT}")
 
 
 def _mpeg4_codec(esds: bytes) -> Codec:
@@ -221,13 +293,25 @@ def _mpeg4_codec(esds: bytes) -> Codec:
 def _fragment(moof: bytes, movie: Movie, place: Place) -> list[Sample]:
     """The samples of a fragment, whose index comes before all of them: one can begin again only with the first."""
     samples: list[Sample] = []
+    time: float | None = None
     for name, traf in _boxes(moof):
         if name == b"traf":
             try:
+                before = len(samples)
                 _add_track_fragment(samples, traf, movie, place.offset)
+                if len(samples) > before and time is None:
+                    time = _fragment_time(_box(traf, b"tfdt"), movie.timescale)
             except (struct.error, IndexError, ValueError) as exc:
                 raise AudioError(DAMAGED) from exc
-    return [replace(samples[0], place=place), *samples[1:]] if samples else []
+    return [replace(samples[0], place=place, time=time), *samples[1:]] if samples else []
+
+
+def _fragment_time(tfdt: bytes, timescale: int) -> float | None:
+    """Seconds at which the fragment begins; ``None``: it does not say."""
+    if not tfdt or not timescale:
+        return None
+    (time,) = struct.unpack_from(">Q" if tfdt[0] else ">I", tfdt, 4)
+    return float(time) / timescale
 
 
 def _add_track_fragment(samples: list[Sample], traf: bytes, movie: Movie, base: int) -> None:
