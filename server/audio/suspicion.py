@@ -9,7 +9,7 @@ from server.audio.signatures import QUIET, SMOOTH
 
 Samples = npt.NDArray[np.floating]
 
-PATIENCE_SECONDS = {"noise": 5, "order": 5, "float": 5, "constant": 30}
+LASTING_SECONDS = {"noise": 5, "order": 5, "float": 5, "constant": 30}
 """A sound that is loud and white may be a train; nothing but that for so long is not what it was taken for."""
 LOUD, WHITE = 6_000, 1.2
 SAID = {
@@ -50,7 +50,7 @@ class Suspicion:
         kind = doubtful(block, self._format.channels)
         self._run = self._run + 1 if kind and kind == self._kind else 1
         self._kind = kind
-        if not kind or self._run < PATIENCE_SECONDS[kind]:
+        if not kind or self._run < LASTING_SECONDS[kind]:
             return None
         message = (
             f"The audio {SAID[kind]}, for {self._run} s now. Is it 16-bit little-endian PCM at {self._format.rate} Hz, "

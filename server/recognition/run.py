@@ -115,8 +115,9 @@ class RecognizerRun:
     async def _send_steps(self, recognizer: Recognizer, decode: Callable[[bytes], bytes], data: bytes) -> bool:
         """A few bytes may stand for hours: they are decoded and sent step by step."""
         while True:
-            pcm = await self._decoded(decode, data)
-            await self._session.tell(self._decoder.findings())
+            pcm = decode(data) if self._decoder.is_raw else await asyncio.to_thread(decode, data)
+            if findings := self._decoder.findings():
+                await self._session.tell(findings)
             await self._send(recognizer, pcm[: self._bytes_left()])
             if self._sent >= self._max_seconds:
                 return True
@@ -127,14 +128,12 @@ class RecognizerRun:
     def _bytes_left(self) -> int:
         return max(0, round((self._max_seconds - self._sent) * SAMPLE_RATE)) * 2
 
-    async def _decoded(self, decode: Callable[[bytes], bytes], data: bytes) -> bytes:
-        return decode(data) if self._decoder.is_raw else await asyncio.to_thread(decode, data)
-
     async def _send(self, recognizer: Recognizer, pcm: bytes) -> None:
         for start in range(0, len(pcm), SLICE_BYTES):
             piece = pcm[start : start + SLICE_BYTES]
             seconds = len(piece) / BYTES_PER_SECOND
-            await asyncio.sleep(self._pace.wait_seconds(seconds, _now()))
+            if (wait := self._pace.wait_seconds(seconds, _now())) > 0:
+                await asyncio.sleep(wait)
             self._waits[UNTAKEN] = _now()
             await recognizer.send_audio(piece)
             del self._waits[UNTAKEN]
