@@ -83,6 +83,10 @@ class AudioDecoder:
     def decode(self, data: bytes) -> bytes:
         """PCM of the next bytes of the upload. Raises :class:`AudioError`."""
         self.position += len(data)
+        if isinstance(self._decoder, RawDecoder) and self._decoder.is_headerless:  # as a microphone's; nothing follows
+            samples = self._decoder.decode(data)
+            self._given += len(samples)
+            return samples
         pcm = bytearray()
         while True:
             if self._decoder is None:
@@ -115,6 +119,8 @@ class AudioDecoder:
 
     def findings(self) -> list[Finding]:
         """What the client is to be told and was not told yet."""
+        if not self._ended_files and not (self._decoder and self._decoder.findings):
+            return []
         found = self._decoder.findings if self._decoder else []
         with self._lock:
             for _, each in self._ended_files:

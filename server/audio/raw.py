@@ -76,6 +76,10 @@ class RawDecoder:
         self.pending = False
 
     @property
+    def is_headerless(self) -> bool:
+        return self._header is None
+
+    @property
     def seconds(self) -> float:
         return self._base.seconds + self._fed / self._format.bytes_per_second
 

@@ -11,6 +11,8 @@ Samples = npt.NDArray[np.floating]
 
 LASTING_SECONDS = {"noise": 5, "order": 5, "float": 5, "constant": 30}
 """A sound that is loud and white may be a train; nothing but that for so long is not what it was taken for."""
+ORDINARY_SECONDS = 60
+"""Seconds without any doubt after which nobody looks any more: a format does not change in the middle."""
 LOUD, WHITE = 6_000, 1.2
 SAID = {
     "noise": "sounds like white noise",
@@ -29,6 +31,7 @@ class Suspicion:
         self._block = bytearray()
         self._kind = ""
         self._run = 0
+        self._ordinary = 0
         self._done = False
 
     def feed(self, data: bytes) -> Finding | None:
@@ -38,16 +41,18 @@ class Suspicion:
         self._block += data
         size = self._format.bytes_per_second
         found = None
-        while len(self._block) >= size and found is None:
+        while len(self._block) >= size and not self._done:
             found = self._look(bytes(self._block[:size]))
             del self._block[:size]
-        if found:
-            self._done, self._block = True, bytearray()
+            self._done = found is not None or self._ordinary >= ORDINARY_SECONDS
+        if self._done:
+            self._block = bytearray()
         return found
 
     def _look(self, block: bytes) -> Finding | None:
         self._seconds += 1
         kind = doubtful(block, self._format.channels)
+        self._ordinary = 0 if kind else self._ordinary + 1
         self._run = self._run + 1 if kind and kind == self._kind else 1
         self._kind = kind
         if not kind or self._run < LASTING_SECONDS[kind]:
