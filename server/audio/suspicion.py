@@ -78,7 +78,7 @@ def doubtful(block: bytes, channels: int = 1) -> str:
         floats = samples.view("<f4").astype(float)
     if np.isfinite(floats).all() and 1e-5 < np.mean(np.abs(floats)) < 4 and _step(floats, channels) < SMOOTH:
         return "float"
-    if _step(samples.byteswap().astype(float), channels) < SMOOTH / 2:
+    if _step(samples.byteswap().astype(float), channels) < SMOOTH:
         return "order"
     return "noise" if white > WHITE and np.sqrt(np.mean(samples.astype(float) ** 2)) > LOUD else ""
 
