@@ -181,8 +181,8 @@ def called(node: ast.Call) -> str:
     return node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
 
 
-EVENT_CODES = sorted({AudioError.code} | constants_given_to("_report", "error_event"))
-REASONS = sorted({AudioError.code} | constants_given_to("_end", "partial", "finish_audio", "session_end_event"))
+EVENT_CODES = sorted({AudioError.code} | constants_given_to("_report", "error_event", "Finding"))
+REASONS = sorted({AudioError.code} | constants_given_to("_end", "partial", "finish_audio", "end_audio", "session_end_event"))
 
 
 def test_codes_and_reasons_are_found_in_the_code() -> None:

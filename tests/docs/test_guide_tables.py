@@ -44,6 +44,7 @@ def published() -> Iterator[NewEvent]:
         yield from recognition_events(recognition, SessionConfig(), "local", flushed)
     yield error_event("engine_restarted", "The recognizer takes no audio.", recoverable=True, engine="local")
     yield error_event(AudioError.code, "The WAV header is damaged.", recoverable=False)
+    yield error_event("audio_gap", "The WebM audio has a gap.", recoverable=True, seconds=1.5)
     yield session_end_event("finished")
 
 
