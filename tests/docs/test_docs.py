@@ -182,7 +182,8 @@ def called(node: ast.Call) -> str:
 
 
 EVENT_CODES = sorted({AudioError.code} | constants_given_to("_report", "error_event", "Finding"))
-REASONS = sorted({AudioError.code} | constants_given_to("_end", "partial", "finish_audio", "end_audio", "session_end_event"))
+ENDING = ("_end", "partial", "finish_audio", "end_audio", "session_end_event")
+REASONS = sorted({AudioError.code} | constants_given_to(*ENDING))
 
 
 def test_codes_and_reasons_are_found_in_the_code() -> None:
