@@ -170,10 +170,7 @@ def test_pure_modules_know_no_event_loop() -> None:
 NATIVE = {"numpy", "vosk", "ctranslate2", "faster_whisper", "kiwipiepy", "onnxruntime", "av"}
 WITHOUT_NATIVE_LIBRARY = (
     "server.engines.base",
-    *(
-        f"server.engines.local.{name}"
-        for name in ("agreement", "keywords", "phantom", "sentence", "transcription", "two_pass")
-    ),
+    *(f"server.engines.local.{name}" for name in ("agreement", "keywords", "phantom", "transcription", "two_pass")),
     *(f"server.engines.speech.{name}" for name in ("endpointing", "frames")),
     *(f"server.engines.deepgram.{name}" for name in ("breaker", "flushing", "messages", "outgoing", "utterances")),
     *(f"server.engines.{name}" for name in ("registry", "local.settings", "deepgram.settings")),

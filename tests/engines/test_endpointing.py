@@ -178,11 +178,11 @@ def test_the_longer_the_utterance_the_shorter_the_pause_that_ends_it(spoken: flo
 
 
 PAUSES: dict[str, tuple[str, float, list[int]]] = {
-    "short": ("###" + "." * 5, 0.8, []),
-    "long enough": ("###" + "." * 6, 0.8, [3]),
+    "short": ("###" + "." * 10, 0.8, []),
+    "long enough": ("###" + "." * 11, 0.8, [3]),
     "told once": ("###" + "." * 24, 0.8, [3]),
     "the end": ("###" + "." * 40, 0.8, [3]),
-    "the end comes first": ("###" + "." * 40, 0.1, []),
+    "the end comes first": ("###" + "." * 40, 0.3, []),
     "two": ("###" + "." * 15 + "~" + "." * 15, 0.8, [3, 19]),
     "one in each utterance": ("###" + "." * 40 + "###" + "." * 40, 0.8, [3, 46]),
     "either side of a cut": ("#" * 188 + "." * 24, 0.8, [188, 200]),
@@ -194,69 +194,6 @@ def test_a_pause_is_told_while_it_lasts(script: str, endpointing: float, ends: l
     endpointer = Endpointer(scripted, start=10.0, endpointing=endpointing, longest=6.4)
     found = list(endpointer.push(pcm_of(script)))
     assert [in_frames(each.end - 10.0) for each in found if isinstance(each, Paused)] == ends
-
-
-WAITS: dict[str, tuple[str, int, int, float, list[str]]] = {
-    "long enough already": (
-        "###" + "." * 15 + "...##",
-        18,
-        3,
-        0.4,
-        ["started 0, audio from 0", "speech 0-18", "ended 3, through 6"],
-    ),
-    "not yet": ("###" + "." * 30, 10, 3, 0.4, ["started 0, audio from 0", "speech 0-15", "ended 3, through 3"]),
-    "longer than usual": (
-        "###" + "." * 30 + "##" + "." * 30,
-        18,
-        3,
-        1.2,
-        ["started 0, audio from 0", "speech 0-60", "ended 35, through 48"],
-    ),
-    "somebody speaks again": (
-        "###" + "." * 10 + "#" + "." * 30,
-        14,
-        3,
-        0.1,
-        ["started 0, audio from 0", "speech 0-39", "ended 14, through 27"],
-    ),
-    "an end that was not": (
-        "###" + "." * 30,
-        10,
-        2,
-        0.1,
-        ["started 0, audio from 0", "speech 0-28", "ended 3, through 16"],
-    ),
-    "before the pause was told": (
-        "###" + "." * 30,
-        6,
-        3,
-        0.1,
-        ["started 0, audio from 0", "speech 0-28", "ended 3, through 16"],
-    ),
-    "only this pause": (
-        "###" + "." * 10 + "##" + "." * 30,
-        10,
-        3,
-        0.6,
-        ["started 0, audio from 0", "speech 0-40", "ended 15, through 28"],
-    ),
-}
-
-
-def told_to_wait(script: str, at: int, end: int, seconds: float, start: float = 0.0) -> list[Segment]:
-    """What is made of a script if, after ``at`` frames, ``seconds`` of silence since ``end`` are to end it."""
-    endpointer = Endpointer(scripted, start=start, endpointing=0.8, longest=28.0)
-    found = [*endpointer.push(pcm_of(script[:at])), *endpointer.wait(start + end * FRAME_SECONDS, seconds)]
-    return [*found, *endpointer.push(pcm_of(script[at:], first=at)), *endpointer.flush()]
-
-
-@pytest.mark.parametrize("start", [0.0, 100.0])
-@pytest.mark.parametrize(("script", "at", "end", "seconds", "expected"), WAITS.values(), ids=WAITS)
-def test_who_knows_what_was_said_may_end_the_utterance_sooner_or_later(
-    script: str, at: int, end: int, seconds: float, expected: list[str], start: float
-) -> None:
-    told_of = list(told(joined(kept(told_to_wait(script, at, end, seconds, start))), start))
-    assert told_of[: len(expected)] == expected
 
 
 def test_half_a_frame_at_the_end_is_accounted_for() -> None:
@@ -454,24 +391,3 @@ def test_what_follows_a_flush_is_what_a_stream_that_begins_there_gives(script: s
     after = [*endpointer.push(pcm_of(script[at:], first=at)), *endpointer.flush()]
     fresh = segments(pcm_of(script[at:], first=at), start=start + at * FRAME_SECONDS, endpointing=0.8137, longest=6.4)
     assert list(told(joined(kept(after)), start)) == list(told(kept(fresh), start))
-
-
-@economical
-@given(scripts, st.integers(0, 600), st.floats(0.05, 2.0), st.integers(0, 600))
-def test_whatever_is_decided_no_frame_of_speech_is_lost_or_doubled(
-    script: str, at: int, seconds: float, back: int
-) -> None:
-    at = min(at, len(script))
-    end = script[:at].rstrip(".")
-    found = told_to_wait(script, at, max(0, len(end) - (back % 2)), seconds)
-    numbers = [
-        struct.unpack_from("<h", segment.pcm, place + 2)[0]
-        for segment in found
-        if isinstance(segment, Speech)
-        for place in range(0, len(segment.pcm), FRAME_BYTES)
-    ]
-    ends = [segment.through for segment in found if isinstance(segment, Ended | Quiet)]
-    assert ends == sorted(ends) and in_frames(ends[-1]) == len(script)
-    assert set(numbers) >= spoken_frames(script)
-    speech = [number for number in numbers if script[number] != "."]
-    assert len(speech) == len(set(speech))

@@ -11,8 +11,7 @@ from typing import Any, cast
 import pytest
 
 from server.engines.base import BYTES_PER_SECOND, SAMPLE_RATE
-from server.engines.local.models import Models
-from server.engines.local.recognizer import LocalRecognizer
+from server.engines.local.recognizer import LocalRecognizer, Models
 from server.engines.local.recognizer_pool import Lent
 from server.engines.local.vosk import Vosk, _with_options, warm_up_speech
 from server.engines.local.whisper import Whisper

@@ -50,17 +50,6 @@ def test_a_job_gives_its_result(make_workers: Callable[[int], Workers]) -> None:
     assert make_workers(1).submit(Priority.FINAL, lambda: 42).result(STUCK_SECONDS) == 42
 
 
-def test_threads_that_work_or_will_are_not_spare(make_workers: Callable[[int], Workers]) -> None:
-    workers = make_workers(2)
-    assert workers.spare() == 2
-    held = [Held(workers, Priority.FINAL).has_begun()]
-    assert workers.spare() == 1
-    held += [Held(workers, Priority.FINAL).has_begun(), Held(workers, Priority.INTERIM)]
-    assert workers.spare() == 0
-    for each in held:
-        each.let_go.set()
-
-
 def test_long_jobs_are_done_by_priority_then_by_arrival(make_workers: Callable[[int], Workers]) -> None:
     workers = make_workers(1)
     first = Held(workers, Priority.FINAL).has_begun()

@@ -12,8 +12,7 @@ import numpy as np
 
 from server.engines.base import BYTES_PER_SECOND, SAMPLE_RATE, Capabilities
 from server.engines.local.alignment import Alignment
-from server.engines.local.models import Models
-from server.engines.local.recognizer import LocalRecognizer
+from server.engines.local.recognizer import LocalRecognizer, Models
 from server.engines.local.transcription import Heard, Transcription
 from server.engines.local.whisper import Whisper
 from server.engines.local.workers import Workers

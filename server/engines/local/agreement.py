@@ -21,14 +21,13 @@ class LocalAgreement:
         """The text to show: what is committed, then the rest of the newest hypothesis."""
         between = space(found.language)
         words = found.text.split() if between else list(found.text)
-        agreed = [word for word, _ in takewhile(same, zip(words, self._newest, strict=False))]
+        agreed = [word for word, _ in takewhile(_same, zip(words, self._newest, strict=False))]
         self.committed += agreed[len(self.committed) :]
         self._newest = words
         return between.join([*self.committed, *words[len(self.committed) :]])
 
 
-def same(pair: tuple[str, str]) -> bool:
-    """Whether two words are the same but for their marks."""
+def _same(pair: tuple[str, str]) -> bool:
     return _bare(pair[0]) == _bare(pair[1])
 
 

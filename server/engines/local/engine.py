@@ -13,8 +13,7 @@ from typing import Any
 
 from server.engines.base import BYTES_PER_SECOND, Capabilities
 from server.engines.local.coverage import Spoken
-from server.engines.local.models import Models
-from server.engines.local.recognizer import REFINED_SECONDS, LocalRecognizer
+from server.engines.local.recognizer import LocalRecognizer, Models
 from server.engines.local.second_pass import SecondPass, Speech
 from server.engines.local.settings import LocalSettings
 from server.engines.local.vosk import LANGUAGE, Vosk, VoskUtterance, warm_up_speech
@@ -29,8 +28,6 @@ DETECT = "multi"
 USABLE = 0.47
 """Share of the processors that recognition may use if all speech cost what the trial costs. Real talk costs three
 quarters more (new words, guesses, passes begun at a pause that was none); a fifth is left for HTTP and bad moments."""
-MORE = 0.75
-"""Share by which real talk costs more. Refining does not: it takes place at fixed times."""
 TRIALS = 5
 """Number of trials. The cheapest counts: something else may run on the machine during the others."""
 
@@ -49,10 +46,8 @@ class LocalEngine:
         if self._models is None:
             self._models = await self._workers.run(Priority.UPKEEP, self._load)
             languages = self._models.whisper.languages | {LANGUAGE, DETECT}
-            cost, refining = await self._workers.run(Priority.UPKEEP, self._cost)
-            usable = self._workers.threads * USABLE
-            carried = max(1, int(usable / cost))
-            self._models.refining.most = int(usable / (cost + refining / (1 + MORE)))
+            cost = await self._workers.run(Priority.UPKEEP, self._cost)
+            carried = max(1, int(self._workers.threads * USABLE / cost))
             self.capabilities = Capabilities(
                 languages=languages,
                 keywords=True,
@@ -73,7 +68,6 @@ class LocalEngine:
         return {
             "ready": self._models is not None and self._workers.able(),
             "max_sessions": self.capabilities.max_sessions,
-            "refined_sessions": self._models.refining.most if self._models else None,
             "jobs_waiting": self._workers.waiting(),
             "hung_threads": self._workers.hung(),
         }
@@ -87,15 +81,15 @@ class LocalEngine:
         whisper = Whisper(self._settings, parallel=self._workers.threads)
         return Models(vad, Vosk(self._settings, self._workers), whisper)
 
-    def _cost(self) -> tuple[float, float]:
-        """CPU seconds that both passes take here for a second of uninterrupted speech, and refining besides."""
+    def _cost(self) -> float:
+        """CPU seconds that both passes take here for a second of uninterrupted speech."""
         assert self._models is not None
         pcm = warm_up_speech()
         seconds = len(pcm) / BYTES_PER_SECOND
         second = SecondPass(
             self._models.whisper, LANGUAGE, (), self._models.vosk.spacing.likelihood, self._models.weights
         )
-        costs, refinings = [], []
+        costs = []
         for _ in range(TRIALS):
             # Whisper computes on threads of its own, so the clock of the process it is
             began = time.process_time()
@@ -103,9 +97,6 @@ class LocalEngine:
             for start in range(0, len(pcm), BYTES_PER_SECOND // 10):
                 first.accept(pcm[start : start + BYTES_PER_SECOND // 10])
             words = first.finish(Ended(seconds, seconds)).words
-            heard_from = time.process_time()
-            reading = second.hear(pcm, 0.0)
-            refinings.append((time.process_time() - heard_from) / REFINED_SECONDS)
-            second.read(reading, Speech(pcm, 0.0, Spoken()), words)
+            second.read(second.hear(pcm, 0.0), Speech(pcm, 0.0, Spoken()), words)
             costs.append((time.process_time() - began) / seconds)
-        return min(costs), min(refinings)
+        return min(costs)

@@ -8,8 +8,6 @@ from kiwipiepy import Kiwi
 from server.models import Word, mean_confidence
 
 BRACKETS = re.compile(r"^[\[({<](.*)[\])}>]$")
-MARKS = ("SF", "SP", "SE", "SS", "SO")
-"""Kiwi's tags of punctuation."""
 LONGEST_JOIN = 8
 """Most syllables of a word that is joined of morphemes. Where recognition went wrong, Kiwi sees no word boundaries."""
 
@@ -29,11 +27,6 @@ class KoreanSpacing:
     def likelihood(self, text: str) -> float:
         """Log probability of a text by Kiwi's language model."""
         return float(self._kiwi.analyze(text)[0][1]) if text else 0.0
-
-    def last_tag(self, text: str) -> str:
-        """Kiwi's tag of the last morpheme of a text, marks apart; empty if there is none."""
-        tags = [each.tag for each in self._kiwi.analyze(text)[0][0] if each.tag not in MARKS]
-        return tags[-1] if tags else ""
 
     def words(self, morphemes: Sequence[Word]) -> list[Word]:
         """Join morphemes into the words that are written together; times and confidences are joined as well."""

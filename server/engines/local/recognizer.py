@@ -5,23 +5,24 @@ import logging
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Future
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Self, TypeVar
 
-from server.engines.base import BYTES_PER_SECOND
-from server.engines.local.models import Models
+from server.engines.base import BYTES_PER_SECOND, SAMPLE_RATE
+from server.engines.local.agreement import LocalAgreement
+from server.engines.local.choice import Weights
+from server.engines.local.coverage import Spoken
 from server.engines.local.phantom import is_phantom
 from server.engines.local.second_pass import Reading, SecondPass
 from server.engines.local.second_pass import Speech as SpokenAudio
-from server.engines.local.sentence import Verdict, verdict
-from server.engines.local.transcription import transcription
 from server.engines.local.two_pass import choose
-from server.engines.local.utterance import Grown, Guessed, MayBeOver, Over, Step, Utterance
 from server.engines.local.vosk import LANGUAGE as VOSK_LANGUAGE
-from server.engines.local.vosk import VoskUtterance
+from server.engines.local.vosk import Vosk, VoskUtterance
+from server.engines.local.whisper import Whisper
 from server.engines.local.workers import Priority, Workers
 from server.engines.speech.endpointing import (
+    PAUSE_SECONDS,
     Ended,
     Endpointer,
     Paused,
@@ -31,6 +32,7 @@ from server.engines.speech.endpointing import (
     Started,
     endpointing_seconds,
 )
+from server.engines.speech.vad import VoiceActivityDetector
 from server.errors import EngineError
 from server.languages import bare
 from server.models import Final, Interim, Recognition, SessionConfig, SpeechEnded, SpeechStarted
@@ -43,16 +45,74 @@ Result = TypeVar("Result")
 INTERIM_SECONDS = 0.8
 """Seconds of new speech after which Whisper decodes the utterance so far once more."""
 INTERIM_BEAM = 1
-REFINED_SECONDS = 1.0
-"""Seconds of new speech after which Whisper refines what Vosk has guessed, while there is time."""
-OVER_SECONDS = 0.5
-"""Silence that ends an utterance whose sentence is over."""
-LONGER = 1.5
-"""How many times the usual silence ends an utterance that plainly goes on."""
 OPEN_FINALS = 3
 """Second passes that may be under way in one session; then its audio has to wait."""
 
 
+@dataclass(frozen=True, slots=True)
+class Models:
+    """What is loaded once and shared by all streams."""
+
+    vad: VoiceActivityDetector
+    vosk: Vosk
+    whisper: Whisper
+    weights: Weights = Weights()
+
+
+@dataclass(slots=True)
+class Utterance:
+    """Speech between a start and an end. ``second``: its second pass, up to a pause at ``second_at`` seconds."""
+
+    started: Started
+    first: VoskUtterance | None
+    audio: bytearray = field(default_factory=bytearray)
+    heard: LocalAgreement = field(default_factory=LocalAgreement)
+    decoded_bytes: int = 0
+    spoken: Spoken = field(default_factory=Spoken)
+    shown: Interim | None = None
+    second: Future[Reading] | None = None
+    second_at: float = -1.0
+    second_priority: Priority = Priority.INTERIM
+    ended: bool = False
+
+    def take(self, speech: Speech) -> None:
+        start = self.started.audio_start + len(self.audio) / BYTES_PER_SECOND
+        self.audio += speech.pcm
+        if speech.spoken:
+            self.spoken.add(start, start + len(speech.pcm) / BYTES_PER_SECOND)
+
+    def until(self, end: float) -> bytes:
+        """The audio up to a little after the last speech: the same whether or not more silence has come since."""
+        seconds = end + PAUSE_SECONDS - self.started.audio_start
+        return bytes(self.audio[: round(seconds * SAMPLE_RATE) * 2])
+
+
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    """For the event loop: the utterance is over; ``first`` is what the first pass made of it."""
+
+    utterance: Utterance
+    ended: Ended
+    first: Final | None
+    flushed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Paused:
+    """For the event loop: the utterance may be over."""
+
+    utterance: Utterance
+    end: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Grown:
+    """For the event loop: enough new speech for another interim."""
+
+    utterance: Utterance
+
+
+Step = Recognition | _Ended | _Paused | _Grown
 Published = Recognition | EngineError | asyncio.Task[Final | EngineError]
 
 
@@ -72,20 +132,16 @@ class LocalRecognizer:
         self._second = SecondPass(
             models.whisper, self._language, config.keywords, models.vosk.spacing.likelihood, models.weights
         )
-        self._endpointing = endpointing_seconds(config, settings.endpointing_ms)
-        self._by_meaning = self._whisper and config.endpointing_ms is None and settings.endpointing_ms is None
         self._endpointer = Endpointer(
             models.vad.stream().probabilities,
             start=start,
-            endpointing=self._endpointing,
+            endpointing=endpointing_seconds(config, settings.endpointing_ms),
             longest=settings.max_utterance_seconds,
         )
         self._utterance: Utterance | None = None
         self._busy = threading.Lock()
         self._closed = False
         self._tasks = asyncio.TaskGroup()
-        self._turn = asyncio.Lock()
-        """What the endpointer finds is handled before it is asked for more."""
         self._results: asyncio.Queue[Published | None] = asyncio.Queue(maxsize=256)
         self._newest: Published | None = None
         self._open_finals = asyncio.Semaphore(OPEN_FINALS)
@@ -136,16 +192,16 @@ class LocalRecognizer:
     def _steps(self, segments: Iterator[Segment], flushed: bool) -> Iterator[Step]:
         for segment in segments:
             yield from self._take(segment, flushed)
-        if self._utterance and self._utterance.first and self._config.interim_results:
-            guess = self._utterance.first.guess()
+        first = self._utterance.first if self._utterance else None
+        if first is not None and self._config.interim_results:
+            guess = first.guess()
             if guess is not None:
-                yield Guessed(self._utterance, guess)
+                yield guess
 
     def _take(self, segment: Segment, flushed: bool) -> Iterator[Step]:
         utterance = self._utterance
         match segment:
             case Started():
-                self._models.refining.begin(self)
                 self._utterance = self._begin(segment)
                 if not segment.continued:
                     yield SpeechStarted(segment.start)
@@ -154,14 +210,13 @@ class LocalRecognizer:
             case Speech() if utterance is not None:
                 yield from self._accept(utterance, segment)
             case Paused() if utterance is not None and self._whisper:
-                yield MayBeOver(utterance, segment.end)
+                yield _Paused(utterance, segment.end)
             case Ended() if utterance is not None:
                 if not segment.cut:
                     yield SpeechEnded(segment.end)
                 if flushed and self._whisper:  # somebody waits for it: Whisper need not wait for Vosk
                     self._second_pass(utterance, segment.end, Priority.FINAL)
-                yield Over(utterance, segment, utterance.first.finish(segment) if utterance.first else None, flushed)
-                self._models.refining.end(self)
+                yield _Ended(utterance, segment, utterance.first.finish(segment) if utterance.first else None, flushed)
                 self._utterance = None
 
     def _begin(self, started: Started) -> Utterance:
@@ -176,11 +231,10 @@ class LocalRecognizer:
         if utterance.first:
             interim = utterance.first.accept(speech.pcm)
             if interim is not None:
-                yield Guessed(utterance, interim)
-        again = REFINED_SECONDS if utterance.first else INTERIM_SECONDS
-        if self._whisper and len(utterance.audio) - utterance.decoded_bytes >= again * BYTES_PER_SECOND:
+                yield interim
+        elif len(utterance.audio) - utterance.decoded_bytes >= INTERIM_SECONDS * BYTES_PER_SECOND:
             utterance.decoded_bytes = len(utterance.audio)
-            yield Grown(utterance)
+            yield _Grown(utterance)
 
     def _drop_utterance(self) -> None:
         """Give the Kaldi recognizer back, unless it is at work: then whoever works with it does so afterwards."""
@@ -188,7 +242,6 @@ class LocalRecognizer:
             return
         if self._utterance is not None and self._utterance.first is not None:
             self._utterance.first.close()
-        self._models.refining.end(self)
         self._utterance = None
         self._busy.release()
 
@@ -204,35 +257,24 @@ class LocalRecognizer:
 
     async def _process(self, decode: Callable[[], list[Step]]) -> None:
         """Have audio decoded. After a failure: raise it, once what came before it has been read."""
-        await self._take_turn(decode)
+        try:
+            if self._error is None:
+                await self._handle(await self._result(self._workers.submit(Priority.AUDIO, decode)))
+        except EngineError as exc:
+            self._error = self._error or exc
+            await self._results.put(exc)
         if self._error is not None:
             await self._reported.wait()
             raise self._error
 
-    async def _take_turn(self, decode: Callable[[], list[Step]]) -> None:
-        try:
-            if self._error is None:
-                async with self._turn:
-                    await self._handle(await self._result(self._workers.submit(Priority.AUDIO, decode)))
-        except EngineError as exc:
-            await self._fail(exc)
-
-    async def _fail(self, error: EngineError) -> None:
-        self._error = self._error or error
-        await self._results.put(error)
-
     async def _handle(self, steps: list[Step]) -> None:
         for step in steps:
             match step:
-                case Grown():
+                case _Grown():
                     self._ask_for_interim(step.utterance)
-                case Guessed():
-                    step.utterance.guess = step.interim
-                    await self._show(step.utterance)
-                case MayBeOver():
-                    second = self._second_pass(step.utterance, step.end, Priority.INTERIM)
-                    self._tasks.create_task(self._judge(step.utterance, step.end, second))
-                case Over():
+                case _Paused():
+                    self._second_pass(step.utterance, step.end, Priority.INTERIM)
+                case _Ended():
                     await self._end(step)
                 case _:
                     await self._publish(step)
@@ -257,7 +299,7 @@ class LocalRecognizer:
             self._newest = result
         await self._results.put(result)
 
-    async def _end(self, step: Over) -> None:
+    async def _end(self, step: _Ended) -> None:
         step.utterance.ended = True
         if not self._whisper:
             assert step.first is not None
@@ -267,7 +309,7 @@ class LocalRecognizer:
         second = self._second_pass(step.utterance, step.ended.end, Priority.FINAL)
         await self._publish(self._tasks.create_task(self._final(second, step)))
 
-    async def _final(self, second: Future[Reading], step: Over) -> Final | EngineError:
+    async def _final(self, second: Future[Reading], step: _Ended) -> Final | EngineError:
         try:
             reading = await self._result(second)
             return await self._result(self._workers.submit(Priority.FINAL, lambda: self._read(reading, step)))
@@ -284,16 +326,13 @@ class LocalRecognizer:
             keeps_its_place = utterance.second_at == end and utterance.second_priority <= priority
             if keeps_its_place or (not under_way.cancel() and utterance.second_at == end):
                 return under_way
+        audio, start = utterance.until(end), utterance.started.audio_start
+        guess = utterance.first.newest if utterance.first else None
         utterance.second_at, utterance.second_priority = end, priority
-        utterance.second = self._hear(utterance, utterance.until(end), priority)
+        utterance.second = self._workers.submit(priority, lambda: self._second.hear(audio, start, guess))
         return utterance.second
 
-    def _hear(self, utterance: Utterance, audio: bytes, priority: Priority) -> Future[Reading]:
-        start = utterance.started.audio_start
-        guess = utterance.first.newest if utterance.first else None
-        return self._workers.submit(priority, lambda: self._second.hear(audio, start, guess))
-
-    def _read(self, reading: Reading, step: Over) -> Final:
+    def _read(self, reading: Reading, step: _Ended) -> Final:
         """On a worker thread: the final, now that the first pass is known."""
         utterance, first = step.utterance, step.first
         speech = SpokenAudio(utterance.until(step.ended.end), utterance.started.audio_start, utterance.spoken)
@@ -304,16 +343,11 @@ class LocalRecognizer:
     def _ask_for_interim(self, utterance: Utterance) -> None:
         """Have an interim made: one at a time, and none while others wait for their finals."""
         under_way = self._interim is not None and not self._interim.done()
-        if not self._config.interim_results or under_way:
-            return
-        audio = bytes(utterance.audio)
-        if utterance.first is None and self._workers.waiting() < self._workers.threads:
-            self._interim = self._tasks.create_task(self._guess(utterance, audio))
-        elif utterance.first and self._models.refining.has_time() and self._workers.spare() > 1:
-            self._interim = self._tasks.create_task(self._refine(utterance, audio))
+        if self._config.interim_results and not under_way and self._workers.waiting() < self._workers.threads:
+            self._interim = self._tasks.create_task(self._show(utterance, bytes(utterance.audio)))
 
-    async def _guess(self, utterance: Utterance, audio: bytes) -> None:
-        """An interim of a language that has no first pass."""
+    async def _show(self, utterance: Utterance, audio: bytes) -> None:
+        start = utterance.started.start
         guess = self._workers.submit(
             Priority.INTERIM,
             lambda: self._models.whisper.transcribe(
@@ -323,61 +357,11 @@ class LocalRecognizer:
         try:
             found = await self._result(guess)
         except EngineError as exc:
-            await self._fail(exc)
+            self._error = self._error or exc
+            await self._results.put(exc)
             return
         if not utterance.ended and not is_phantom(found, None):
             text = utterance.heard.accept(found)
             end = utterance.started.audio_start + len(audio) / BYTES_PER_SECOND
-            utterance.shown = Interim(text, utterance.started.start, end, found.confidence, (), found.language)
+            utterance.shown = Interim(text, start, end, found.confidence, (), found.language)
             await self._publish(utterance.shown)
-
-    async def _refine(self, utterance: Utterance, audio: bytes) -> None:
-        try:
-            reading = await self._result(self._hear(utterance, audio, Priority.INTERIM))
-        except EngineError as exc:
-            await self._fail(exc)
-            return
-        if is_likely(reading, utterance):
-            utterance.refinement.refine(reading.chosen.text)
-            await self._show(utterance)
-
-    async def _judge(self, utterance: Utterance, end: float, second: Future[Reading]) -> None:
-        """See whether the utterance is over, by what the second pass has heard up to a pause."""
-        done = asyncio.wrap_future(second)
-        await asyncio.wait([done])
-        if done.cancelled() or done.exception() is not None or utterance.ended:
-            return  # a failure is told where the final is waited for
-        reading = done.result()
-        if not is_likely(reading, utterance):
-            return
-        if utterance.first:
-            utterance.refinement.settle(reading.chosen.text)
-            await self._show(utterance)
-        if self._by_meaning:
-            await self._take_turn(lambda: self._decode(self._decide(reading, end)))
-
-    def _decide(self, reading: Reading, end: float) -> Iterator[Segment]:
-        """On a worker thread: what the endpointer makes of the text before a pause since ``end``."""
-        is_korean = reading.heard.language == VOSK_LANGUAGE
-        ending = self._models.vosk.spacing.last_tag(reading.chosen.text) if is_korean else None
-        match verdict(reading.chosen, ending):
-            case Verdict.OVER:
-                yield from self._endpointer.wait(end, min(OVER_SECONDS, self._endpointing))
-            case Verdict.GOES_ON:
-                yield from self._endpointer.wait(end, self._endpointing * LONGER)
-
-    async def _show(self, utterance: Utterance) -> None:
-        """Publish what is known of an utterance of which the first pass has heard something."""
-        guess = utterance.guess
-        if guess is None or utterance.ended or not self._config.interim_results:
-            return
-        text = utterance.refinement.complete(guess.text)
-        if text != utterance.told:
-            utterance.told = text
-            await self._publish(replace(guess, text=text))
-
-
-def is_likely(reading: Reading, utterance: Utterance) -> bool:
-    """Whether somebody can have said what was read."""
-    first = (utterance.guess.text if utterance.guess else "") if utterance.first else None
-    return not is_phantom(transcription(reading.heard, reading.chosen, ()), first)

@@ -15,7 +15,7 @@ from server.engines.local.coverage import Gap, Spoken, between, gaps
 from server.engines.local.phantom import is_phantom
 from server.engines.local.transcription import Heard, Hypothesis, Transcription, transcription
 from server.engines.local.voting import variants
-from server.engines.local.whisper import NOTHING, Whisper
+from server.engines.local.whisper import Whisper
 from server.languages import space
 from server.models import Word
 
@@ -43,8 +43,6 @@ class Reading:
 
     heard: Heard
     start: float
-    chosen: Hypothesis = NOTHING
-    """The text that most spoke for while the first pass was still under way."""
     alignments: dict[str, Alignment] = field(default_factory=dict)
 
 
@@ -86,9 +84,8 @@ class SecondPass:
 
     def hear(self, pcm: bytes, start: float, guess: str | None = None) -> Reading:
         """Whisper's texts of ``pcm``. ``guess``: what the first pass has so far; what it says saves time later."""
-        heard = self._whisper.hear(pcm, self._language, keywords=self._keywords)
-        reading = Reading(heard, start)
-        reading.chosen = self._choose(reading, guess)
+        reading = Reading(self._whisper.hear(pcm, self._language, keywords=self._keywords), start)
+        self._choose(reading, guess)
         return reading
 
     def read(self, reading: Reading, speech: Speech, first: Sequence[Word] | None) -> Transcription:

@@ -76,10 +76,6 @@ class Workers:
         """Jobs in line that somebody still wants."""
         return self._audio.waiting() + self._long.waiting()
 
-    def spare(self) -> int:
-        """Threads for long jobs that have nothing to do."""
-        return self._long.spare()
-
     def hung(self) -> int:
         """Threads that have been replaced and are still at their job."""
         return self._audio.hung() + self._long.hung()
@@ -135,10 +131,6 @@ class _Crew:
     def waiting(self) -> int:
         with self._changed:
             return self._wanted()
-
-    def spare(self) -> int:
-        with self._changed:
-            return max(0, self._threads - len(self._running) - self._wanted())
 
     def hung(self) -> int:
         with self._changed:

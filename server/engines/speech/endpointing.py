@@ -23,7 +23,7 @@ QUIET_SECONDS = 1.0
 LONG_UTTERANCE_SECONDS = 12.0
 """An utterance that is longer than this ends at ever shorter pauses, so that a cut at the limit is rare."""
 SHORTEST_PAUSE_SECONDS = 0.1
-PAUSE_SECONDS = 0.2
+PAUSE_SECONDS = 0.35
 """Seconds of silence after which the utterance may well be over: its final can be prepared."""
 
 
@@ -88,9 +88,6 @@ class Endpointer:
 
     ``probabilities`` gives the speech probability of each frame of a whole number of frames. ``start`` is the time of
     the first sample. The result depends on the audio and on where it was flushed, never on how it was cut.
-
-    Who knows what was said may tell with ``wait``, while a pause that was reported lasts, after which silence it ends
-    the utterance, instead of ``endpointing``.
     """
 
     def __init__(
@@ -113,8 +110,6 @@ class Endpointer:
         self._began: float | None = None
         self._last_speech = start
         self._paused = False
-        self._awaited = endpointing
-        """Silence that ends the utterance in this pause."""
 
     def push(self, pcm: bytes) -> Iterator[Segment]:
         pcm = self._rest + pcm
@@ -140,21 +135,6 @@ class Endpointer:
             self._accounted = self._now
             self._onset = 0
             yield Quiet(self._now)
-
-    def wait(self, end: float, seconds: float) -> Iterator[Segment]:
-        """Have the utterance end after ``seconds`` of silence: ``Ended`` if they have passed.
-
-        Comes too late, and changes nothing, if its last speech was not at ``end``.
-        """
-        if self._began is None or not self._paused or self._last_speech != end:
-            return
-        self._awaited = seconds
-        if self._silence() >= self._pause(self._now - self._began):
-            yield self._end(max(self._last_speech, self._quiet_from()))
-
-    def _silence(self) -> float:
-        """Seconds since the last speech, to the middle of a frame: rounding must not count."""
-        return self._now - self._last_speech + FRAME_SECONDS / 2
 
     @property
     def _now(self) -> float:
@@ -182,7 +162,8 @@ class Endpointer:
         audio_start = max(self._accounted, self._quiet_from())
         skip = round((audio_start - self._quiet_from()) / FRAME_SECONDS)
         self._began = self._ago(self._onset)
-        self._spoke()
+        self._last_speech = self._now
+        self._paused = False
         yield Started(self._began, audio_start)
         recent = list(self._recent)
         yield Speech(b"".join(recent[skip : -self._onset]))
@@ -195,9 +176,10 @@ class Endpointer:
         yield Speech(frame, spoken=probability >= ONSET_PROBABILITY)
         self._recent.append(frame)
         if probability >= OFFSET_PROBABILITY:
-            self._spoke()
+            self._last_speech = self._now
+            self._paused = False
         length = self._now - self._began
-        silence = self._silence()
+        silence = self._now - self._last_speech + FRAME_SECONDS / 2
         if silence >= PAUSE_SECONDS and not self._paused:
             self._paused = True
             yield Paused(self._last_speech)
@@ -205,19 +187,14 @@ class Endpointer:
             yield self._end(max(self._last_speech, self._quiet_from()))
         elif length >= self._longest - FRAME_SECONDS / 2:
             yield Ended(self._now, self._now, cut=True)
-            self._accounted = self._began = self._now
-            self._spoke()
+            self._accounted = self._began = self._last_speech = self._now
+            self._paused = False
             yield Started(self._now, self._now, continued=True)
-
-    def _spoke(self) -> None:
-        self._last_speech = self._now
-        self._paused = False
-        self._awaited = self._endpointing
 
     def _pause(self, length: float) -> float:
         """Silence that ends an utterance of this length."""
         over = max(0.0, length - LONG_UTTERANCE_SECONDS) / max(1.0, self._longest - LONG_UTTERANCE_SECONDS)
-        return max(SHORTEST_PAUSE_SECONDS, self._awaited * (1 - over))
+        return max(SHORTEST_PAUSE_SECONDS, self._endpointing * (1 - over))
 
     def _end(self, through: float) -> Ended:
         ended = Ended(self._last_speech, through)
