@@ -29,7 +29,7 @@ def local_engine(engine: SharedEngine, monkeypatch: pytest.MonkeyPatch) -> Calla
 
     def make(cost: float = 0.3, **settings: Any) -> LocalEngine:
         monkeypatch.setattr(LocalEngine, "_load", lambda _: engine.models)
-        monkeypatch.setattr(LocalEngine, "_cost", lambda _: (cost, cost))
+        monkeypatch.setattr(LocalEngine, "_cost", lambda _: cost)
         return made_with(**{"vosk_pool": 1} | settings)
 
     return make
