@@ -62,7 +62,7 @@ class STTService:
             self._runs.set()
             self._tasks.create_task(self._keep_leases())
             self._tasks.create_task(self._report_lags())
-            while True:
+            while not self._draining:
                 if lease := await self._claim():
                     self._take(lease)
 
@@ -123,10 +123,15 @@ class STTService:
         if self._owned.get(owned.lease.session_id) is owned:  # else it was lost, and claimed again by us
             full = self._engines_with_room() != frozenset(self._engines)
             del self._owned[owned.lease.session_id]
-            if full and self._claiming is not None and not self._claiming.expired():
-                self._claiming.reschedule(asyncio.get_running_loop().time())
+            if full:
+                self._look_again()
         if not self._owned:
             self._none_owned.set()
+
+    def _look_again(self) -> None:
+        """End the claim that waits: what it may take has changed."""
+        if self._claiming is not None and not self._claiming.expired():
+            self._claiming.reschedule(asyncio.get_running_loop().time())
 
     async def _report_lags(self) -> None:
         while True:
@@ -149,6 +154,7 @@ class STTService:
         finished: last finals if they come soon, ``session_end`` in any case.
         """
         self._draining = True
+        self._look_again()
         if self._log.durable and self._settings.drain == "release":
             await self._release_all()
         else:

@@ -6,6 +6,7 @@ nothing that could fail itself.
 
 import asyncio
 import logging
+import math
 import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
@@ -23,7 +24,6 @@ from server.settings import Settings
 
 log = logging.getLogger("stt.service")
 
-FOREVER = float("inf")
 MAX_TOLD = 100
 """Gaps and doubts of one session that are told; who sends more of them knows."""
 FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS = 0.1, 4.0
@@ -170,7 +170,7 @@ class SessionRecognition:
     async def read_audio(self, decoder: AudioDecoder, flushed: int) -> AudioSlice:
         """The next audio of the session, up to the next mark behind ``flushed``."""
         return await self._log.read_audio(
-            self._lease, decoder.position, decoder.seconds, decoder.slice_bytes, FOREVER, flushed
+            self._lease, decoder.position, decoder.seconds, decoder.slice_bytes, math.inf, flushed
         )
 
     async def tell(self, findings: Sequence[Finding]) -> None:

@@ -1,6 +1,7 @@
 """One session in memory: its bytes, marks, events and lease. Nothing here waits but :class:`Signal`."""
 
 import asyncio
+import math
 import time
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -17,8 +18,6 @@ from server.session_log.base import (
     NewEvent,
     SessionState,
 )
-
-FOREVER = float("inf")
 
 
 class Signal:
@@ -41,7 +40,7 @@ class Signal:
         waiter: asyncio.Future[bool] = loop.create_future()
         waiting = self._waiting
         waiting.add(waiter)
-        timer = loop.call_at(deadline, _settle, waiter, False) if deadline < FOREVER else None
+        timer = loop.call_at(deadline, _settle, waiter, False) if deadline < math.inf else None
         try:
             return await waiter
         finally:

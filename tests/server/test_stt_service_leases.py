@@ -156,3 +156,16 @@ async def test_a_process_takes_no_more_sessions_than_its_engine_carries() -> Non
         assert await half.log.read_events(third, 0, 0) == []
         await half.log.finish_audio(first, "finished")
         assert texts([each for each in await half.events(third, EventType.FINAL)]) == ["말1"]
+
+
+async def test_a_process_that_has_handed_its_sessions_over_takes_none_again() -> None:
+    async with running(log=DurableLog) as half:
+        session_id = await half.open()
+        await half.log.append_audio(session_id, speech([1]))
+        await half.events(session_id, EventType.FINAL)
+        await half.service.drain()
+        await half.log.append_audio(session_id, speech([2]))
+        await half.log.finish_audio(session_id, "finished")
+        after = (await half.log.state(session_id)).last_event_id
+        assert await half.log.read_events(session_id, after, 0.1) == []
+        assert await half.log.claim("another process", {"fake"}, 0)
